@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ring of ring.hpp over liburing 2.3, which is included here only.
+//
+// The kernel's completion queue is bounded. When it is full, the kernel keeps further completions
+// aside and refuses new operations (EBUSY) until there is room. So whatever hands operations over
+// first moves completions out of the kernel's queue into `noted`; drain() empties that one first.
+#include "io/ring.hpp"
+
+#include <fcntl.h>
+#include <liburing.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/check.hpp"
+#include "core/base/clock.hpp"
+#include "core/base/errno.hpp"
+#include "core/base/fd.hpp"
+
+namespace weir::io {
+namespace {
+
+// What a loop can have in flight is not bounded by this; the room only keeps `noted` empty in
+// normal running: a few completions for each operation of one batch.
+constexpr unsigned completions_per_entry = 4;
+
+// The library's own mark for the timeouts it queues (LIBURING_UDATA_TIMEOUT).
+constexpr Token token_reserved = UINT64_MAX;
+
+__kernel_timespec timespec_of(std::uint64_t ns) noexcept {
+    __kernel_timespec spec{};
+    spec.tv_sec = static_cast<std::int64_t>(ns / ns_per_s);
+    spec.tv_nsec = static_cast<long long>(ns % ns_per_s);
+    return spec;
+}
+
+std::string setting_of_this_host() {
+    Fd file(::open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC));
+    std::array<char, 16> text{};
+    ssize_t length = file ? ::read(file.get(), text.data(), text.size()) : 0;
+    return length > 0 ? std::string(text.data(), static_cast<std::size_t>(length)) : "";
+}
+
+Completion completion_of(const io_uring_cqe& entry) noexcept {
+    return {entry.user_data, entry.res, entry.flags};
+}
+
+}  // namespace
+
+bool Completion::more() const noexcept { return (flags & IORING_CQE_F_MORE) != 0; }
+
+struct Ring::Inside {
+    explicit Inside(unsigned entries, io_uring_params& params)
+        : setup_error(-::io_uring_queue_init_params(entries, &ring, &params)) {
+        if (setup_error != 0) return;
+        deadlines.resize(params.sq_entries);
+        handed_out.reserve(params.cq_entries);
+        ::io_uring_ring_dontfork(&ring);  // a forked child must not share the queues
+    }
+
+    ~Inside() {
+        if (setup_error != 0) return;
+        // What was queued but never handed over must not start now: the kernel does not look at it.
+        io_uring_sync_cancel_reg everything{};
+        everything.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
+        everything.timeout = timespec_of(ns_per_s);
+        // Nothing to cancel (ENOENT) is fine; before Linux 6.0 (EINVAL) the kernel cancels behind
+        // the exit below, which R3's owners of sockets do not notice: their data is discarded.
+        static_cast<void>(::io_uring_register_sync_cancel(&ring, &everything));
+        ::io_uring_queue_exit(&ring);
+    }
+
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+    // An entry of the queue, or null: then the operation has already completed with the reason.
+    io_uring_sqe* entry_for(Token token) {
+        WEIR_CHECK(token != token_reserved);
+        if (io_uring_sqe* entry = ::io_uring_get_sqe(&ring)) return entry;
+        int submitted = hand_over();
+        if (io_uring_sqe* entry = ::io_uring_get_sqe(&ring)) return entry;
+        noted.push_back({token, submitted < 0 ? submitted : -EAGAIN, 0});
+        return nullptr;
+    }
+
+    int hand_over() {
+        int submitted = ::io_uring_submit(&ring);
+        if (submitted == -EBUSY || submitted == -EAGAIN) {
+            note_all();
+            submitted = ::io_uring_submit(&ring);
+        }
+        return submitted;
+    }
+
+    void note_all() {
+        while (io_uring_cqe* entry = next_completion()) {
+            noted.push_back(completion_of(*entry));
+            ::io_uring_cqe_seen(&ring, entry);
+        }
+    }
+
+    io_uring_cqe* next_completion() {
+        io_uring_cqe* entry = nullptr;
+        return ::io_uring_peek_cqe(&ring, &entry) == 0 ? entry : nullptr;
+    }
+
+    // Deadlines must stay readable until the operation is handed over. Each has the place of its
+    // queue entry, which is not used again before that.
+    __kernel_timespec& deadline_of(const io_uring_sqe* entry) {
+        return deadlines[static_cast<std::size_t>(entry - ring.sq.sqes)];
+    }
+
+    io_uring ring{};
+    std::vector<__kernel_timespec> deadlines;
+    std::deque<Completion> noted;
+    std::vector<Completion> handed_out;
+    int setup_error;
+};
+
+Result<Ring, Error<RingFailure>> Ring::create(unsigned entries) {
+    WEIR_CHECK(entries > 0);
+    io_uring_params params{};
+    // SUBMIT_ALL: one bad operation must not keep the others back (5.18). COOP_TASKRUN: completions
+    // do not interrupt a loop that is working, it meets them at its next call (5.19).
+    params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL |
+                   IORING_SETUP_COOP_TASKRUN;
+    params.cq_entries = entries * completions_per_entry;
+    auto inside = std::make_unique<Inside>(entries, params);
+    if (inside->setup_error != 0)
+        return fail(explain_refusal(inside->setup_error, setting_of_this_host()));
+    return Ring(std::move(inside));
+}
+
+Ring::Ring(std::unique_ptr<Inside> inside) noexcept : inside_(std::move(inside)) {}
+Ring::Ring(Ring&&) noexcept = default;
+Ring& Ring::operator=(Ring&&) noexcept = default;
+Ring::~Ring() = default;
+
+void Ring::accept(int listener, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_multishot_accept(entry, listener, nullptr, nullptr,
+                                     SOCK_CLOEXEC | SOCK_NONBLOCK);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::receive(int socket, msghdr& message, int flags, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_recvmsg(entry, socket, &message,
+                            static_cast<unsigned>(flags | MSG_CMSG_CLOEXEC));
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::read(int fd, std::span<std::byte> buffer, Token token) {
+    WEIR_CHECK(buffer.size() <= INT32_MAX);  // the completion's result is 32 bits wide
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    constexpr std::uint64_t own_position = UINT64_MAX;
+    ::io_uring_prep_read(entry, fd, buffer.data(), static_cast<unsigned>(buffer.size()),
+                         own_position);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::poll(int fd, short events, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_poll_add(entry, fd, static_cast<unsigned short>(events));
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::timeout(std::uint64_t deadline_ns, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    __kernel_timespec& deadline = inside_->deadline_of(entry);
+    deadline = timespec_of(deadline_ns);
+    constexpr unsigned completions_before = 0;  // the deadline alone ends it
+    ::io_uring_prep_timeout(entry, &deadline, completions_before, IORING_TIMEOUT_ABS);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::cancel(Token target, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_cancel64(entry, target, 0);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+Result<Wake, Error<RingFailure>> Ring::wait(std::uint64_t timeout_ns) {
+    if (!inside_->noted.empty()) {
+        inside_->hand_over();  // a failure shows again when there is nothing noted any more
+        return Wake::ready;
+    }
+    __kernel_timespec span = timespec_of(timeout_ns);
+    io_uring_cqe* first = nullptr;
+    constexpr unsigned completions_awaited = 1;
+    int outcome =
+        ::io_uring_submit_and_wait_timeout(&inside_->ring, &first, completions_awaited,
+                                           timeout_ns == no_timeout ? nullptr : &span, nullptr);
+    if (outcome >= 0) return Wake::ready;
+    switch (-outcome) {
+        case ETIME: return Wake::timeout;
+        case EINTR:
+        case EAGAIN: return Wake::interrupted;
+        case EBUSY:  // completions stand aside: draining makes room for them
+            return Wake::ready;
+        case EBADR:
+            return fail(RingFailure::lost,
+                        "the kernel ran out of memory and dropped a completion: restart");
+        case ENOMEM:
+            return fail(RingFailure::exhausted, "the kernel has no memory for io_uring (ENOMEM)");
+        default: return fail(RingFailure::refused, "io_uring fails with " + errno_text(-outcome));
+    }
+}
+
+std::span<const Completion> Ring::drain(std::size_t count) {
+    auto& [ring, deadlines, noted, handed_out, setup_error] = *inside_;
+    handed_out.clear();
+    count = std::min(count, handed_out.capacity());
+    while (handed_out.size() < count && !noted.empty()) {
+        handed_out.push_back(noted.front());
+        noted.pop_front();
+    }
+    while (handed_out.size() < count) {
+        io_uring_cqe* entry = inside_->next_completion();
+        if (entry == nullptr) break;
+        handed_out.push_back(completion_of(*entry));
+        ::io_uring_cqe_seen(&ring, entry);
+    }
+    return handed_out;
+}
+
+}  // namespace weir::io
