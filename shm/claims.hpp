@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `claims`: the cursors of one shared subscription, written by its consumers and the broker.
+//
+//      | cursor word per lane (scattered, see `cursor_index`) | won word per consumer slot, 64 bytes apart |
+//
+//   cursor word   63                          12 11            0      claimant 0: the broker, nobody
+//                 +-----------------------------+---------------+
+//                 | position / 8                | claimant slot |
+//                 +-----------------------------+---------------+
+//   won word      | position / 8                | lane          |
+//                 +-----------------------------+---------------+
+//
+// A consumer takes a range of records in four steps. It may be killed behind any of them:
+//
+//   step                                   killed here                           decided by
+//   1  writes its note (from .. to)        the note is void                      cursor does not name it
+//   2  records the previous winner         the previous note is now provably     the won word of that claimant
+//      in that claimant's won word         a claim; the own note is void
+//   3  swaps the cursor (from -> to)       the note is a claim                   the cursor names it
+//   4  marks its note confirmed            a claim, whoever moves the cursor     the note itself
+//
+//   K1  a cursor word never has the same value twice: its position only grows
+//   K2  before a cursor is moved away from (p, c), won[c] is (p, lane) or c's note is confirmed
+//   K3  won[c] changes only from a value that was loaded before the cursor was last seen to name c,
+//       so a claimant that was stopped for long cannot set it back
+#ifndef WEIR_SHM_CLAIMS_HPP
+#define WEIR_SHM_CLAIMS_HPP
+
+#include "shm/units.hpp"
+
+namespace weir {
+
+using CursorWord = std::uint64_t;
+
+constexpr CursorWord cursor_word(Position position, std::uint32_t claimant) noexcept {
+    return (position / 8) << 12 | claimant;
+}
+constexpr Position cursor_position(CursorWord word) noexcept { return (word >> 12) * 8; }
+constexpr std::uint32_t cursor_claimant(CursorWord word) noexcept { return word & 0xfff; }
+constexpr std::uint64_t won_word(Position to, LaneId lane) noexcept {
+    return (to / 8) << 12 | lane;
+}
+
+static_assert(position_limit / 8 < std::uint64_t{1} << 52, "a position fits its field");
+static_assert(lanes_max <= 4096 && shared_consumers_max < 4096,
+              "lane and claimant fit their fields");
+
+// Lanes get numbers one after the other, so neighbours are spread over different cache lines.
+constexpr std::uint64_t cursor_index(LaneId lane, std::uint32_t lanes) noexcept {
+    const std::uint32_t rows = lanes / 8;
+    return (lane % rows) * 8 + lane / rows;
+}
+
+constexpr std::uint64_t claims_bytes(std::uint32_t lanes) noexcept {
+    return round_up(lanes * sizeof(std::uint64_t), 64) +
+           (shared_consumers_max + 1) * std::uint64_t{64};
+}
+
+struct ClaimsView {
+    std::byte* base = nullptr;
+    std::uint32_t lanes = 0;  // a multiple of 8
+
+    std::atomic<CursorWord>& cursor(LaneId lane) const noexcept {
+        return words()[cursor_index(lane, lanes)];
+    }
+    std::atomic<std::uint64_t>& won(std::uint32_t claimant) const noexcept {
+        return words()[lanes + claimant * 8];
+    }
+
+private:
+    std::atomic<std::uint64_t>* words() const noexcept {
+        return reinterpret_cast<std::atomic<std::uint64_t>*>(base);  // NOLINT: an array of words
+    }
+};
+
+enum class ClaimOutcome { won, lost };
+
+// Steps 2 and 3 for a note that is already written. `seen` is the cursor word that the range was read
+// under. Cases the swap can meet:
+//   A  cursor still `seen`, previous claimant recorded or not needing it   -> swap, won
+//   B  cursor moved                                                        -> lost, the note must be voided
+//   C  the previous claimant's won word changed under us                   -> then the cursor moved too: lost
+inline ClaimOutcome move_cursor(const ClaimsView& claims, LaneId lane, CursorWord seen, Position to,
+                                std::uint32_t self) noexcept {
+    std::atomic<CursorWord>& cursor = claims.cursor(lane);
+    const std::uint32_t previous = cursor_claimant(seen);
+    if (previous != 0 && previous != self && previous <= shared_consumers_max) {
+        std::atomic<std::uint64_t>& won = claims.won(previous);
+        // SYNC(winner_recorded) acquire: orders this load before the second look at the cursor (K3).
+        std::uint64_t recorded = won.load(std::memory_order_acquire);
+        // relaxed: only compared; the swap below decides.
+        if (cursor.load(std::memory_order_relaxed) != seen) return ClaimOutcome::lost;  // case B
+        const std::uint64_t winner = won_word(cursor_position(seen), lane);
+        // SYNC(winner_recorded) release: whoever finds the cursor moved finds the winner recorded.
+        if (recorded != winner &&
+            !won.compare_exchange_strong(
+                recorded, winner, std::memory_order_acq_rel,
+                std::memory_order_acquire) &&  // SYNC(winner_recorded) acquire
+            recorded != winner)
+            return ClaimOutcome::lost;  // case C
+    }
+    // SYNC(cursor_moved) release: the note and the won word above are visible with the new cursor.
+    // SYNC(cursor_moved) acquire: on failure nothing of the range read under `seen` may be used.
+    return cursor.compare_exchange_strong(seen, cursor_word(to, self), std::memory_order_acq_rel,
+                                          std::memory_order_acquire)
+               ? ClaimOutcome::won    // case A
+               : ClaimOutcome::lost;  // case B
+}
+
+// What the broker asks about a note of a consumer that died: is it a claim?
+inline bool is_claim(const ClaimsView& claims, LaneId lane, Position to, std::uint32_t claimant,
+                     bool confirmed) noexcept {
+    if (confirmed) return true;
+    // SYNC(cursor_moved) acquire: a cursor that moved on implies that its winner was recorded before.
+    if (claims.cursor(lane).load(std::memory_order_acquire) == cursor_word(to, claimant))
+        return true;
+    // SYNC(winner_recorded) acquire: pairs with the record made before the cursor moved.
+    return claims.won(claimant).load(std::memory_order_acquire) == won_word(to, lane);
+}
+
+}  // namespace weir
+
+#endif

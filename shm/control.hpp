@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `control`: the region that only the broker writes. Clients and reading tools map it read-only.
+//
+//      0            4096                                                              bytes
+//      +------------+------------+---------+---------------+----------+---------------+
+//      | superblock | destination| lanes   | subscriptions | sessions | page slots    |
+//      |            | slots      |         |               |          | one per 4 KiB |
+//      +------------+------------+---------+---------------+----------+---------------+
+//                   ^ carved once at start by a managed Boost.Interprocess heap; offsets in the superblock
+//
+// Every slot has a state word that is written last when it comes into use and first when it goes out of
+// use. Everything is addressed by offset or slot number. Nothing here holds a lock.
+//
+//   C1  only the broker stores into this region
+//   C2  a slot's state word is the last store of its making (release) and the first of its ending
+//   C3  the superblock's magic is written last: a region without it was never finished
+//   C4  books of a destination are consistent while `books_generation` is even and unchanged
+#ifndef WEIR_SHM_CONTROL_HPP
+#define WEIR_SHM_CONTROL_HPP
+
+#include "shm/page.hpp"
+#include "shm/units.hpp"
+
+namespace weir {
+
+inline constexpr std::uint64_t control_magic = 0x314c4f5254'4e4f43;  // "CONTROL1", little endian
+inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::size_t name_bytes = 256;  // 255 characters and a zero
+
+enum class SlotState : std::uint32_t { free = 0, live = 1, closed = 2, quarantined = 3, ended = 4 };
+enum class DestinationKind : std::uint32_t { queue = 1, topic = 2 };
+
+// Why a producer has no grant. Written by the broker, read by the waiting producer and by tools.
+enum class WaitReason : std::uint32_t {
+    none = 0,
+    direct_full = 1,        // the direct region is granted, up to what others have reserved
+    direct_fragmented = 2,  // enough is free, but not in one piece
+    heap_full = 3,          // heap-like memory is short
+    broker_stopping = 4,
+    lane_exhausted = 5,  // the lane reached position_limit: open the producer again
+};
+
+struct Limits {
+    std::uint64_t direct_bytes;
+    std::uint64_t heap_bytes;
+    std::uint64_t largest_message;  // payload plus envelope, bytes
+    std::uint64_t control_bytes;
+    std::uint64_t signals_bytes;
+    std::uint32_t destinations;  // table lengths
+    std::uint32_t lanes;
+    std::uint32_t subscriptions;
+    std::uint32_t sessions;
+    std::uint64_t pages;  // page slots = direct_bytes / page_unit
+};
+
+struct Offsets {  // bytes from the start of `control`
+    std::uint64_t destinations;
+    std::uint64_t lanes;
+    std::uint64_t subscriptions;
+    std::uint64_t sessions;
+    std::uint64_t pages;
+};
+
+struct Usage {
+    std::atomic<std::uint64_t> used;
+    std::atomic<std::uint64_t> peak;
+};
+
+struct Superblock {
+    std::atomic<std::uint64_t> magic;
+    std::uint32_t version;
+    std::uint32_t reserved;
+    std::uint64_t fingerprint;  // layout_fingerprint() of the broker's build
+    std::uint64_t epoch;        // counts the brokers that had this name on this boot, from 1
+    std::uint64_t started_ns;   // CLOCK_REALTIME
+    std::uint32_t broker_pid;
+    std::uint32_t broker_uid;
+    std::uint64_t broker_start_time;  // /proc/PID/stat field 22: tells a reused pid apart
+    char name[40];
+    char boot_id[40];
+    Limits limits;
+    Offsets offsets;
+
+    alignas(line_distance) std::atomic<std::uint32_t> lanes_generation;  // any lane came or went
+    std::atomic<std::uint32_t> stopping;
+
+    alignas(line_distance) Usage direct;
+    Usage heap;
+    Usage disk;
+    std::atomic<std::uint64_t> turns;  // the broker's turns, as a sign of life
+};
+static_assert(sizeof(Superblock) <= 4096);
+
+struct Books {  // written by the broker between two steps of books_generation
+    std::atomic<std::uint64_t> messages_in;
+    std::atomic<std::uint64_t> messages_out;
+    std::atomic<std::uint64_t> depth_messages;
+    std::atomic<std::uint64_t> depth_bytes;  // payload bytes
+    std::atomic<std::uint64_t> direct_bytes;
+    std::atomic<std::uint64_t> disk_bytes;
+    std::atomic<std::uint64_t> redelivered;
+    std::atomic<std::uint64_t> damaged;  // records that were skipped because they were nonsense
+};
+
+struct DestinationSlot {
+    std::atomic<SlotState> state;
+    DestinationKind kind;
+    std::atomic<std::uint32_t> lanes_generation;  // a lane of this destination came or went
+    std::atomic<std::uint32_t> first_lane;  // LaneId + 1 of the chain through next_lane, 0: none
+    std::atomic<std::uint32_t> producers;
+    std::atomic<std::uint32_t> consumers;
+    std::atomic<std::uint32_t> blocked_producers;
+    std::atomic<std::uint32_t> books_generation;  // odd while the books change
+    std::uint64_t birth;
+    std::uint64_t limit;  // later: bytes of direct memory, 0: none
+    Books books;
+    char name[name_bytes];  // with scheme, zero-terminated
+};
+static_assert(sizeof(DestinationSlot) == 368);
+
+// The first line is what a producer loads for each record; the broker stores into it rarely.
+struct LaneSlot {
+    alignas(
+        line_distance) std::atomic<std::uint64_t> stop;  // the producer writes below this position
+    std::atomic<std::uint32_t> grants;   // futex word: stepped at each grant and change of reason
+    std::atomic<WaitReason> reason;      // why the last request was not granted
+    std::atomic<PageRef> first_page;     // oldest page still linked, 0: none
+    std::atomic<PageRef> producer_page;  // where the producer starts when it has no page
+    std::atomic<std::uint64_t>
+        window_bytes;  // how far ahead the broker keeps the stop; 0: ask each time
+    std::atomic<std::uint32_t>
+        revocations;  // how often the page being written was taken from an idle lane
+
+    alignas(line_distance) std::atomic<SlotState> state;
+    std::atomic<std::uint32_t> destination;  // slot number
+    std::atomic<std::uint32_t> session;      // slot number
+    std::atomic<std::uint32_t> next_lane;    // LaneId + 1 in the destination's chain, 0: last
+    std::atomic<std::uint64_t> birth;        // which use of this slot, from 1
+    std::atomic<std::uint64_t> messages_in;
+    std::atomic<std::uint64_t> direct_bytes;
+    std::atomic<std::uint64_t> waiting_since_ns;  // CLOCK_MONOTONIC, 0: not waiting
+};
+static_assert(sizeof(LaneSlot) == 2 * line_distance);
+
+enum class SubscriptionKind : std::uint32_t { exclusive = 1, shared = 2 };
+
+struct SubscriptionSlot {  // one per consumer
+    std::atomic<SlotState> state;
+    SubscriptionKind kind;
+    std::uint32_t session;        // slot number
+    std::uint32_t destination;    // slot number + 1, 0: `pattern` has wildcards
+    std::uint32_t consumer_slot;  // shared: the claimant's number in `claims`, from 1
+    std::uint32_t prefetch;
+    std::uint64_t birth;
+    std::atomic<std::uint64_t> messages_out;
+    std::atomic<std::uint64_t> depth_messages;
+    char pattern[name_bytes];
+};
+static_assert(sizeof(SubscriptionSlot) == 304);
+
+struct SessionSlot {
+    std::atomic<SlotState> state;
+    std::uint32_t pid;
+    std::uint32_t uid;
+    std::uint32_t reserved;
+    std::uint64_t id;  // counts sessions from 1
+    std::uint64_t start_time;
+    std::atomic<std::uint32_t> lanes;
+    std::atomic<std::uint32_t> subscriptions;
+    std::atomic<std::uint64_t> direct_bytes;
+    char name[64];
+};
+static_assert(sizeof(SessionSlot) == 112);
+
+// A number that differs when two builds would read each other's bytes differently. Sizes and offsets of
+// all shared structures are folded in; change `layout_version` when the meaning changes but no size does.
+std::uint64_t layout_fingerprint() noexcept;
+
+// Typed read access to a mapped `control`. The broker has its own view that writes.
+struct ControlView {
+    const std::byte* base = nullptr;
+    Limits limits{};  // private copy, taken once after the checks
+
+    const Superblock& superblock() const noexcept { return *at<Superblock>(0); }
+    const DestinationSlot& destination(std::uint32_t slot) const noexcept {
+        return at<DestinationSlot>(offsets.destinations)[slot];
+    }
+    const LaneSlot& lane(LaneId lane) const noexcept { return at<LaneSlot>(offsets.lanes)[lane]; }
+    const SubscriptionSlot& subscription(std::uint32_t slot) const noexcept {
+        return at<SubscriptionSlot>(offsets.subscriptions)[slot];
+    }
+    const SessionSlot& session(std::uint32_t slot) const noexcept {
+        return at<SessionSlot>(offsets.sessions)[slot];
+    }
+    const PageSlot* pages() const noexcept { return at<PageSlot>(offsets.pages); }
+
+    Offsets offsets{};
+
+    // Checks magic, version, fingerprint and that every table lies inside `bytes`. Null when it is usable,
+    // else what is wrong, for a sentence.
+    static const char* check(const std::byte* base, std::uint64_t bytes) noexcept;
+    static ControlView of(const std::byte* base) noexcept;
+
+private:
+    template <class T>
+    const T* at(std::uint64_t offset) const noexcept {
+        return reinterpret_cast<const T*>(base + offset);  // NOLINT: shared bytes have this layout
+    }
+};
+
+}  // namespace weir
+
+#endif

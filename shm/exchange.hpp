@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `exchange`: memory of one session, mapped by that session and the broker and nobody else. It comes in
+// blocks, each a sealed memfd; a producer gets one ProducerCell, a consumer one ConsumerCell and behind it
+// either a table of cursors (exclusive) or tables of notes and assignments (shared).
+//
+//   exclusive   | ConsumerCell | cursor of lane 0 | cursor of lane 1 | ...             one word each
+//   shared      | ConsumerCell | note 0 | note 1 | ... | assignment 0 | assignment 1 | ...
+//
+// What the client writes here is input for the broker: it is copied once and checked against its tables.
+//
+//   X1  each word has one writer, named at the field, except a cursor, which the broker writes once
+//       before it publishes the lane and the consumer from then on
+//   X2  a note is complete before its `from` is set, and void unless its claim won (claims.hpp)
+//   X3  an assignment is in one hand: the broker's record of it ends when a note names it
+#ifndef WEIR_SHM_EXCHANGE_HPP
+#define WEIR_SHM_EXCHANGE_HPP
+
+#include "shm/units.hpp"
+
+namespace weir {
+
+inline constexpr std::uint64_t exchange_block_bytes = 64 * 1024;
+inline constexpr std::uint32_t note_records_max = 64;  // one bit of a mask each
+inline constexpr std::uint32_t assignments_max = 64;   // per consumer, a ring
+
+struct ProducerCell {  // written by the producer
+    // Position of the oldest unresolved claim, 0: no record is being written. Hot: one plain store to set
+    // and one to clear per record.
+    alignas(line_distance) std::atomic<std::uint64_t> announced;
+    // The page that is being written, or being entered.
+    std::atomic<PageRef> page;
+    std::atomic<std::uint32_t> waiting;  // 1 while the producer waits for a grant
+    // Bytes of the largest record that found no room (commit word included), for the next grant.
+    std::atomic<std::uint64_t> wanted;
+};
+static_assert(sizeof(ProducerCell) == line_distance);
+
+struct ConsumerCell {
+    // Written by the consumer.
+    alignas(line_distance) std::atomic<PageRef> entering;  // page being entered or read
+    std::atomic<std::uint32_t> looking_at;  // LaneId + 1 whose pages are being read, 0: none
+    std::atomic<std::uint64_t> taken;       // assignments copied into notes so far
+    std::atomic<std::uint64_t> damaged;     // records skipped because they were nonsense
+    std::atomic<std::uint64_t> expired;     // messages passed over because they expired
+    // Written by the broker.
+    alignas(line_distance) std::atomic<std::uint64_t> assigned;  // assignments made so far
+};
+static_assert(sizeof(ConsumerCell) == 2 * line_distance);
+
+// A range of records of one page that a shared consumer holds. Bit i of a mask is the i-th *message*
+// at or after `from`; skip records are not counted.
+struct InFlightNote {                             // written by the consumer
+    alignas(64) std::atomic<std::uint64_t> from;  // 0: void. Set last, cleared first
+    std::atomic<std::uint64_t> to;                // first position behind the range
+    std::atomic<std::uint32_t> lane;
+    std::atomic<std::uint32_t> count;         // messages in the range, 1 to 64
+    std::atomic<std::uint64_t> due;           // mask of what is to be delivered
+    std::atomic<std::uint64_t> acknowledged;  // mask
+    std::atomic<std::uint64_t> started;       // mask: handed to the user
+    std::atomic<std::uint64_t> assignment;    // number of the assignment plus 1, 0: an own claim
+    std::atomic<std::uint64_t> confirmed;     // 1: the claimant knows that it won
+};
+static_assert(sizeof(InFlightNote) == 64);
+
+// Redelivery: a range that the broker gives to a consumer. Number n stands at n % assignments_max.
+struct Assignment {  // written by the broker before it steps `assigned`
+    alignas(64) std::atomic<std::uint64_t> from;
+    std::atomic<std::uint64_t> to;
+    std::atomic<std::uint32_t> lane;
+    std::atomic<std::uint32_t> count;
+    std::atomic<std::uint64_t> due;
+    std::atomic<std::uint64_t> redelivered;  // mask: delivered before, to be flagged
+};
+static_assert(sizeof(Assignment) == 64);
+
+constexpr std::uint64_t exclusive_piece_bytes(std::uint32_t lanes) noexcept {
+    return round_up(sizeof(ConsumerCell) + lanes * sizeof(std::atomic<std::uint64_t>),
+                    line_distance);
+}
+constexpr std::uint64_t shared_piece_bytes(std::uint32_t notes) noexcept {
+    return sizeof(ConsumerCell) + notes * sizeof(InFlightNote) +
+           assignments_max * sizeof(Assignment);
+}
+
+// One consumer's piece of its session's exchange.
+struct ConsumerPiece {
+    std::byte* base = nullptr;
+    std::uint32_t notes = 0;  // shared only
+
+    ConsumerCell& cell() const noexcept {
+        return *reinterpret_cast<ConsumerCell*>(base);  // NOLINT: shared bytes have this layout
+    }
+    std::atomic<std::uint64_t>& cursor(LaneId lane) const noexcept {
+        return reinterpret_cast<std::atomic<std::uint64_t>*>(base +
+                                                             sizeof(ConsumerCell))[lane];  // NOLINT
+    }
+    InFlightNote& note(std::uint32_t index) const noexcept {
+        return reinterpret_cast<InFlightNote*>(base + sizeof(ConsumerCell))[index];  // NOLINT
+    }
+    Assignment& assignment(std::uint64_t number) const noexcept {
+        std::byte* const first = base + sizeof(ConsumerCell) + notes * sizeof(InFlightNote);
+        return reinterpret_cast<Assignment*>(first)[number % assignments_max];  // NOLINT
+    }
+};
+
+}  // namespace weir
+
+#endif

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waiting on a word of shared memory. The word may lie in a read-only mapping: only the waker writes.
+#ifndef WEIR_SHM_FUTEX_HPP
+#define WEIR_SHM_FUTEX_HPP
+
+#include <atomic>
+#include <cstdint>
+
+namespace weir {
+
+enum class FutexResult {
+    woken,      // a waker chose this waiter
+    changed,    // the word did not hold `expected` when the kernel looked
+    timed_out,  // the deadline passed
+};
+
+inline constexpr std::uint64_t no_deadline = ~std::uint64_t{0};
+
+// Sleeps while `word` holds `expected`, until CLOCK_MONOTONIC reaches `deadline_ns`. A signal to this
+// thread counts as `changed`: the caller looks again. Thread safe.
+FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                       std::uint64_t deadline_ns) noexcept;
+
+// Wakes at most `count` waiters of any process; how many it woke. Thread safe.
+int futex_wake(const std::atomic<std::uint32_t>& word, int count) noexcept;
+
+}  // namespace weir
+
+#endif

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A reading position on one lane: what an exclusive consumer polls, and what walks over records.
+//
+// The reader loads the commit word at its position once (acquire) and decides by that copy. Zero means
+// "not yet". What it reads next, the payload, stands in the same cache line as the news.
+//
+//   L1  the reader never looks behind the first zero word
+//   L2  a word that does not fit its page ends the page for this reader: the rest of it is counted as damage
+//   L3  the page a reader is in stays granted, because its cursor (exclusive) is not above the page's end
+//
+// One thread at a time.
+#ifndef WEIR_SHM_LANE_READER_HPP
+#define WEIR_SHM_LANE_READER_HPP
+
+#include "shm/control.hpp"
+#include "shm/exchange.hpp"
+#include "shm/record.hpp"
+
+namespace weir {
+
+// A message where it lies. Valid until its range is acknowledged or released.
+struct RecordView {
+    const std::byte* record = nullptr;
+    std::uint64_t word =
+        0;  // the private copy of the commit word: lengths are taken from here only
+    Position position = 0;
+    LaneId lane = 0;
+
+    explicit operator bool() const noexcept { return word != 0; }
+    const std::byte* payload() const noexcept {
+        return record + commit_word_bytes + commit_envelope_words(word) * 8;
+    }
+    std::uint64_t payload_bytes() const noexcept { return commit_payload(word); }
+    const std::byte* envelope() const noexcept { return record + commit_word_bytes; }
+    std::uint64_t envelope_bytes() const noexcept { return commit_envelope_words(word) * 8; }
+    Position end() const noexcept { return position + record_bytes_of(word); }
+};
+
+class LaneReader {
+public:
+    LaneReader() = default;
+    LaneReader(PageView pages, LaneId lane) noexcept : pages_(pages), lane_(lane) {}
+
+    // Stands at `position`, which lies in `page` (or at its end).
+    void stand(PageRef page, Position position) noexcept {
+        page_ = page;
+        // relaxed: the caller found this page through a link or an answer that made it visible.
+        start_ = pages_.slot(page).start.load(std::memory_order_relaxed);
+        origin_ = pages_.bytes(page) - start_;
+        end_ = start_ + pages_.length(page);
+        position_ = position < start_ + page_header_bytes ? start_ + page_header_bytes : position;
+    }
+
+    // The message at the position, or an empty view. Passes skip records and page ends on the way;
+    // `entering` is the consumer's hot word for pages, null for a reader whose pages cannot be taken.
+    RecordView look(std::atomic<PageRef>* entering) noexcept {
+        if (position_ < end_) [[likely]] {
+            std::byte* const record = origin_ + position_;
+            // SYNC(published) acquire: the record behind this word is complete.
+            const std::uint64_t word = word_at(record).load(std::memory_order_acquire);
+            if (word == 0) return {};
+            if (is_message(word) && record_bytes_of(word) <= end_ - position_) [[likely]]
+                return {record, word, position_, lane_};
+        }
+        return look_further(entering);
+    }
+
+    // Passes the message that `look` gave.
+    void pass(const RecordView& record) noexcept { position_ = record.end(); }
+
+    // Looks for the word at a position of the current page, without moving.
+    bool more_behind(Position position) const noexcept {
+        // SYNC(published) acquire: only its being non-zero is used.
+        return position < end_ && word_at(origin_ + position).load(std::memory_order_acquire) != 0;
+    }
+
+    Position position() const noexcept { return position_; }
+    PageRef page() const noexcept { return page_; }
+    Position page_start() const noexcept { return start_; }
+    Position page_end() const noexcept { return end_; }
+    LaneId lane() const noexcept { return lane_; }
+    bool standing() const noexcept { return page_ != 0; }
+    std::uint64_t damaged() const noexcept { return damaged_; }
+
+    // True when the page still is what this reader thinks it is: the question of a reader that no cursor pins.
+    bool page_is_current() const noexcept {
+        // SYNC(page_freed) acquire: a page that was freed and given out again has another start.
+        return page_ != 0 && pages_.slot(page_).start.load(std::memory_order_acquire) == start_;
+    }
+
+    // Goes to the next page if there is one. False: this is the last page for now.
+    bool next_page(std::atomic<PageRef>* entering) noexcept;
+
+private:
+    RecordView look_further(std::atomic<PageRef>* entering) noexcept;
+
+    PageView pages_;
+    std::byte* origin_ = nullptr;
+    Position position_ = 0;
+    Position end_ = 0;
+    Position start_ = 0;
+    PageRef page_ = 0;
+    LaneId lane_ = 0;
+    std::uint64_t damaged_ = 0;
+};
+
+}  // namespace weir
+
+#endif

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The producer's end of a lane.
+//
+// Publishing needs no lock, no read-modify-write and no tail index, because one process writes a lane.
+// A record is claimed, filled and committed:
+//
+//   claim    announce it (plain store), look at the stop, clear the word *behind* the claimed bytes
+//   fill     the bytes belong to the producer alone
+//   commit   store the record's commit word (release), take the announcement back
+//
+// Several claims may be open at once and end in any order: readers stop at the first word that is zero.
+//
+//   W1  nothing is written at or above min(stop, page end)
+//   W2  while a record is being written, `announced` is not zero
+//   W3  the next page is entered before the end marker of this one is written
+//   W4  a page is sealed only when none of its claims is open
+//
+// Taking back (LAYOUT.md, enter and retract): the broker lowers the stop, or unlinks a page that was not
+// entered, then makes every process pass a barrier (membarrier), then looks at `announced` and `page`.
+// This side stores those words before it looks at what the broker may have taken. A compiler barrier is
+// enough between the two, because the broker's membarrier supplies the rest.
+//
+// One thread at a time.
+#ifndef WEIR_SHM_LANE_WRITER_HPP
+#define WEIR_SHM_LANE_WRITER_HPP
+
+#include <vector>
+
+#include "shm/control.hpp"
+#include "shm/exchange.hpp"
+#include "shm/record.hpp"
+
+namespace weir {
+
+enum class ClaimStatus {
+    ok,
+    no_grant,  // the page is full and no next one is granted, or the next one is too small
+    closed,    // the lane no longer belongs to this producer
+};
+
+// An open claim. `payload` points at the first byte behind the commit word and the envelope.
+struct Claim {
+    Position position = 0;
+    std::uint64_t bytes = 0;  // of the whole record
+    std::byte* record = nullptr;
+    PageRef page = 0;
+};
+
+class LaneWriter {
+public:
+    LaneWriter() = default;
+    LaneWriter(PageView pages, const LaneSlot& lane, ProducerCell& cell) noexcept
+        : pages_(pages),
+          lane_(&lane),
+          cell_(&cell),
+          // relaxed: the broker published the lane in its answer, over the control socket.
+          revocations_(lane.revocations.load(std::memory_order_relaxed)) {}
+
+    // Begins in a page that an earlier producer of this lane left, with what it wrote there.
+    void resume(PageRef page, Position tail, std::uint64_t messages,
+                std::uint64_t payload) noexcept;
+
+    // Claims `bytes` (a whole record, a multiple of 8) without leaving the page. Null: see `advance`.
+    std::byte* claim(std::uint64_t bytes) noexcept {
+        const Position end = tail_ + bytes;
+        if (end > page_end_) [[unlikely]]
+            return nullptr;
+        if (open_ == 0) {
+            // relaxed: ordered against the load below by the broker's membarrier (retract).
+            cell_->announced.store(tail_, std::memory_order_relaxed);
+        }
+        // barrier: the announcement is stored before the stop is loaded, in program order.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        // relaxed: a stop that is read too late is what the announcement is for.
+        if (end > lane_->stop.load(std::memory_order_relaxed)) [[unlikely]] {
+            take_back_announcement();
+            return nullptr;
+        }
+        std::byte* const record = origin_ + tail_;
+        // relaxed: becomes visible with the commit of this or an earlier record (published).
+        if (end < page_end_) word_at(origin_ + end).store(0, std::memory_order_relaxed);
+        tail_ = end;
+        ++open_;
+        return record;
+    }
+
+    // Publishes a claimed record of the current page: `word` is its commit word.
+    void commit(std::byte* record, std::uint64_t word) noexcept {
+        // SYNC(published) release: the payload and the cleared word behind become visible with this.
+        word_at(record).store(word, std::memory_order_release);
+        ++messages_;
+        payload_ += commit_payload(word);
+        resolve();
+    }
+
+    // Publishes or abandons a claim of any page of this lane, in any order.
+    void commit(const Claim& claim, std::uint64_t word) noexcept;
+    // Gives up `claim`: readers pass over it.
+    void abandon(const Claim& claim) noexcept;
+    // Commits `word` and gives the unused rest of the claim back as a skip record.
+    void commit_shortened(const Claim& claim, std::uint64_t word) noexcept;
+
+    // Leaves the page for the next one when that is granted and has room for `bytes`. Off the hot path.
+    ClaimStatus advance(std::uint64_t bytes) noexcept;
+
+    // Wraps a record claimed in the current page so that it may be resolved later.
+    Claim keep(std::byte* record, std::uint64_t bytes) const noexcept {
+        return {static_cast<Position>(record - origin_), bytes, record, page_};
+    }
+
+    // True when less than half of the window that the broker keeps ahead of this lane is left.
+    bool runs_low() const noexcept {
+        // relaxed: both are hints for when to ask.
+        const Position stop = lane_->stop.load(std::memory_order_relaxed);
+        return stop < tail_ + lane_->window_bytes.load(std::memory_order_relaxed) / 2;
+    }
+
+    Position tail() const noexcept { return tail_; }
+    PageRef page() const noexcept { return page_; }
+    std::uint32_t open_claims() const noexcept { return open_; }
+    bool ready() const noexcept { return lane_ != nullptr; }
+
+private:
+    struct LeftPage {  // a page that was left while claims in it were open
+        PageRef page;
+        std::uint32_t open;
+        std::uint64_t messages;
+        std::uint64_t payload;
+    };
+
+    void take_back_announcement() noexcept {
+        // relaxed: a late clear costs the broker one more look.
+        if (open_ == 0) cell_->announced.store(0, std::memory_order_relaxed);
+    }
+    void resolve() noexcept {
+        if (--open_ == 0) {
+            // SYNC(announced) release: the record above is published before the announcement goes.
+            cell_->announced.store(0, std::memory_order_release);
+        }
+    }
+    void enter(PageRef page, Position start) noexcept;
+    void leave() noexcept;
+    void count(const Claim& claim, std::uint64_t messages, std::uint64_t payload) noexcept;
+    void seal(PageRef page, std::uint64_t messages, std::uint64_t payload) noexcept;
+    PageRef granted_next() const noexcept;
+
+    PageView pages_;
+    const LaneSlot* lane_ = nullptr;
+    ProducerCell* cell_ = nullptr;
+    std::byte* origin_ = nullptr;  // address of position 0 if the lane lay in memory as one piece
+    Position tail_ = 0;
+    Position page_end_ = 0;
+    PageRef page_ = 0;
+    std::uint32_t open_ = 0;
+    std::uint32_t revocations_ = 0;
+    std::uint32_t open_elsewhere_ = 0;  // claims in `left_`
+    std::uint64_t messages_ = 0;        // committed in this page
+    std::uint64_t payload_ = 0;
+    std::uint64_t numbered_ = 0;  // messages in pages before this one
+    std::vector<LeftPage> left_;
+};
+
+}  // namespace weir
+
+#endif

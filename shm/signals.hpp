@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `signals`: hints that all clients and the broker write. A lie here costs a wasted wake-up or a delay
+// that the next bounded sleep ends, never a message.
+//
+//      | head: hungry, broker asleep, anyone | need (bit per lane) | passed (bit per lane) |
+//      | ready (byte per lane) | sleep word per destination, 128 bytes apart |
+//
+//   S1  the broker alone clears a ready byte: clear, membarrier, look at the lane again
+//   S2  a need bit is set before the broker's sleep word is looked at
+#ifndef WEIR_SHM_SIGNALS_HPP
+#define WEIR_SHM_SIGNALS_HPP
+
+#include "shm/units.hpp"
+
+namespace weir {
+
+struct alignas(line_distance) SleepCell {
+    std::atomic<std::uint32_t> word;  // sleep.hpp
+};
+
+struct SignalsHead {
+    alignas(line_distance) std::atomic<std::uint32_t> hungry;  // somebody waits for direct memory
+    alignas(line_distance) std::atomic<std::uint32_t> broker_asleep;  // ring the doorbell if 1
+    SleepCell anyone;  // consumers of several destinations
+    alignas(
+        line_distance) std::atomic<std::uint64_t> need[lanes_max / 64];  // lanes that want pages
+    alignas(line_distance)
+        std::atomic<std::uint64_t> passed[lanes_max / 64];  // lanes whose pages were read
+    alignas(line_distance) std::atomic<std::uint8_t> ready[lanes_max];
+};
+static_assert(sizeof(SignalsHead) == 3 * line_distance + 2 * 512 + 4096);
+
+constexpr std::uint64_t signals_bytes(std::uint32_t destinations) noexcept {
+    return round_up(sizeof(SignalsHead) + destinations * sizeof(SleepCell), page_unit);
+}
+
+struct SignalsView {
+    std::byte* base = nullptr;
+
+    SignalsHead& head() const noexcept {
+        return *reinterpret_cast<SignalsHead*>(base);  // NOLINT: shared bytes have this layout
+    }
+    SleepCell& destination(std::uint32_t slot) const noexcept {
+        return reinterpret_cast<SleepCell*>(base + sizeof(SignalsHead))[slot];  // NOLINT
+    }
+};
+
+// Sets a lane's bit. Always the read-modify-write, also when the bit seems set: a plain look could be
+// overtaken by the stores before it, and the broker could clear the bit and miss them. Once per page.
+inline void set_lane_bit(std::atomic<std::uint64_t>* bits, LaneId lane) noexcept {
+    // SYNC(lane_bit) release: what the lane needs was written before its bit.
+    bits[lane / 64].fetch_or(std::uint64_t{1} << (lane % 64), std::memory_order_acq_rel);
+}
+
+}  // namespace weir
+
+#endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The units everything in shared memory is measured in.
+//
+// A lane is an endless log of bytes. A *position* is a place in that log: bytes since the lane's slot
+// was first used, never reused, so a position names one record for ever. At 10 GB/s a lane reaches
+// 2^55 (what a cursor word can hold, see claims.hpp) after 41 days of writing without a pause; the
+// broker ends a lane long before (`position_limit`) and the producer gets a new one.
+//
+// Pages are counted in units of 4 KiB. A *page reference* is the number of a page's first unit plus
+// one, so that zero, which is what fresh memory holds, means "no page".
+#ifndef WEIR_SHM_UNITS_HPP
+#define WEIR_SHM_UNITS_HPP
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace weir {
+
+using Position = std::uint64_t;
+using PageRef = std::uint32_t;
+using LaneId = std::uint32_t;
+
+inline constexpr std::uint64_t page_unit = 4096;
+inline constexpr std::uint64_t page_class_max = 1024 * 1024;
+inline constexpr std::uint64_t page_header_bytes = 64;
+inline constexpr std::uint64_t commit_word_bytes = 8;
+
+// Two cache lines: the adjacent-line prefetcher pulls lines in pairs, so 64 would still share.
+inline constexpr std::size_t line_distance = 128;
+
+// A lane identifier fits 12 bits of a `won` word (claims.hpp).
+inline constexpr std::uint32_t lanes_max = 4096;
+// A consumer's slot fits 12 bits of a cursor word, and 0 there means "nobody".
+inline constexpr std::uint32_t shared_consumers_max = 256;
+
+// Positions start above zero, so that zero can mean "not attached" in a cursor.
+inline constexpr Position position_first = page_unit;
+inline constexpr Position position_limit = Position{1} << 54;
+
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) noexcept {
+    return (value + to - 1) / to * to;
+}
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+static_assert(sizeof(std::atomic<std::uint64_t>) == 8 && sizeof(std::atomic<std::uint32_t>) == 4);
+
+}  // namespace weir
+
+#endif
