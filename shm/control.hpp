@@ -119,18 +119,46 @@ struct DestinationSlot {
 };
 static_assert(sizeof(DestinationSlot) == 368);
 
+// How far a producer may write, in one word:
+//
+//   stop word     63            54 53 52                                0
+//                 +---------------+--+----------------------------------+
+//                 | revocations   | 0| position: nothing is written at  |
+//                 | (mod 1024)    |  | or above it                      |
+//                 +---------------+--+----------------------------------+
+//
+// Revocations count how often the page that an idle producer was writing was taken. They stand in the same
+// word because the stop rises again with the next grant: a producer that slept through both would find room
+// below the stop and write into the page that it lost (found by the stress test "retract"). One that
+// compares the whole word does not, at no cost. A lane is not revoked twice before its producer has
+// entered a new page, so the count cannot come round unnoticed.
+constexpr std::uint64_t stop_word(Position position, std::uint64_t revocations) noexcept {
+    return (revocations % 1024) << 54 | position;
+}
+constexpr Position stop_position(std::uint64_t word) noexcept {
+    return word & (position_limit - 1);
+}
+constexpr std::uint64_t stop_revocations(std::uint64_t word) noexcept { return word >> 54; }
+// May a producer that knows of `revocations` write up to `end`? One subtraction decides both questions:
+// positions are below 2^53, so a position below `end` borrows from the top, and another count leaves at
+// least 2^54 - 2^53 in the difference, whatever the positions are. That is what the zero bit is for.
+constexpr bool stop_allows(std::uint64_t word, std::uint64_t revocations, Position end) noexcept {
+    return word - (revocations << 54) - end < position_limit;
+}
+static_assert(position_limit == Position{1} << 53);
+static_assert(stop_allows(stop_word(100, 3), 3, 100) && !stop_allows(stop_word(100, 3), 3, 101));
+static_assert(!stop_allows(stop_word(100, 4), 3, 50) && !stop_allows(stop_word(50, 4), 3, 100));
+static_assert(!stop_allows(stop_word(100, 0), 1023, 50) &&
+              !stop_allows(stop_word(50, 0), 1023, 99));
+
 // The first line is what a producer loads for each record; the broker stores into it rarely.
 struct LaneSlot {
-    alignas(
-        line_distance) std::atomic<std::uint64_t> stop;  // the producer writes below this position
+    alignas(line_distance) std::atomic<std::uint64_t> stop_and_revocations;  // a stop word
     std::atomic<std::uint32_t> grants;   // futex word: stepped at each grant and change of reason
     std::atomic<WaitReason> reason;      // why the last request was not granted
     std::atomic<PageRef> first_page;     // oldest page still linked, 0: none
     std::atomic<PageRef> producer_page;  // where the producer starts when it has no page
-    std::atomic<std::uint64_t>
-        window_bytes;  // how far ahead the broker keeps the stop; 0: ask each time
-    std::atomic<std::uint32_t>
-        revocations;  // how often the page being written was taken from an idle lane
+    std::atomic<std::uint64_t> window_bytes;  // how far ahead the stop is kept; 0: ask each time
 
     alignas(line_distance) std::atomic<SlotState> state;
     std::atomic<std::uint32_t> destination;  // slot number

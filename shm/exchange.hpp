@@ -10,7 +10,7 @@
 // What the client writes here is input for the broker: it is copied once and checked against its tables.
 //
 //   X1  each word has one writer, named at the field, except a cursor, which the broker writes once
-//       before it publishes the lane and the consumer from then on
+//       before it publishes the lane, the consumer from then on, and the broker again (0) when the lane has ended
 //   X2  a note is complete before its `from` is set, and void unless its claim won (claims.hpp)
 //   X3  an assignment is in one hand: the broker's record of it ends when a note names it
 #ifndef WEIR_SHM_EXCHANGE_HPP

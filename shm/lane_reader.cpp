@@ -3,24 +3,33 @@
 
 namespace weir {
 
+// A reader steps into a page only once something is written there. So it never stands in a page that its
+// producer has not entered, and the broker may take such a page back without asking readers. Between
+// the two looks at the link the page may have gone and come again: its start tells, no start comes twice.
 bool LaneReader::next_page(std::atomic<PageRef>* entering) noexcept {
     // SYNC(page_linked) acquire: the page's slot and its cleared first word are visible with the link.
     const PageRef next = pages_.slot(page_).next.load(std::memory_order_acquire);
     if (!pages_.has(next)) return false;
+    // SYNC(page_freed) acquire: the start of this use of the page; compared again below.
+    const Position start = pages_.slot(next).start.load(std::memory_order_acquire);
+    if (start < end_) return false;
+    // SYNC(published) acquire: orders the looks below behind it; the record itself is loaded again.
+    if (word_at(pages_.bytes(next) + page_header_bytes).load(std::memory_order_acquire) == 0)
+        return false;
     if (entering != nullptr) {
-        // relaxed: ordered against the load below by the broker's membarrier (retract).
+        // relaxed: ordered against the loads below by the broker's membarrier (retract).
         entering->store(next, std::memory_order_relaxed);
         // barrier: the page is named before the link is looked at again, in program order.
         std::atomic_signal_fence(std::memory_order_seq_cst);
-        // relaxed: only compared with the link that was followed.
-        if (pages_.slot(page_).next.load(std::memory_order_relaxed) != next) {
-            // relaxed: as above.
-            entering->store(page_, std::memory_order_relaxed);
-            return false;
-        }
     }
-    // relaxed: made visible by the link. A page of another place in the lane is not ours (P3).
-    if (pages_.slot(next).start.load(std::memory_order_relaxed) != end_) return false;
+    // relaxed: only compared; ordered behind the first word by its acquire.
+    if (pages_.slot(page_).next.load(std::memory_order_relaxed) != next ||
+        // relaxed: as above.
+        pages_.slot(next).start.load(std::memory_order_relaxed) != start) {
+        // relaxed: as above.
+        if (entering != nullptr) entering->store(page_, std::memory_order_relaxed);
+        return false;
+    }
     stand(next, 0);
     return true;
 }

@@ -66,6 +66,23 @@ public:
         return look_further(entering);
     }
 
+    // The short form of `look`, for a caller that has the long one as its second thought: the word at the
+    // position (0 also at the page's end), and whether it is a message that may be taken as it is.
+    std::uint64_t word_here() const noexcept {
+        // SYNC(published) acquire: the record behind this word is complete.
+        return position_ < end_ ? word_at(origin_ + position_).load(std::memory_order_acquire) : 0;
+    }
+    bool may_take(std::uint64_t word) const noexcept {
+        return is_message(word) && record_bytes_of(word) <= end_ - position_;
+    }
+    bool at_page_end() const noexcept { return position_ >= end_; }
+    // Takes the message of this word: where it lies; the position is behind it afterwards.
+    const std::byte* take(std::uint64_t word) noexcept {
+        const std::byte* const record = origin_ + position_;
+        position_ += record_bytes_of(word);
+        return record;
+    }
+
     // Passes the message that `look` gave.
     void pass(const RecordView& record) noexcept { position_ = record.end(); }
 
@@ -83,10 +100,13 @@ public:
     bool standing() const noexcept { return page_ != 0; }
     std::uint64_t damaged() const noexcept { return damaged_; }
 
-    // True when the page still is what this reader thinks it is: the question of a reader that no cursor pins.
+    // True when the page still is what this reader thinks it is: the question of a reader that no cursor
+    // pins. Lanes start at the same position, so a page that went to another lane may have the same start.
     bool page_is_current() const noexcept {
-        // SYNC(page_freed) acquire: a page that was freed and given out again has another start.
-        return page_ != 0 && pages_.slot(page_).start.load(std::memory_order_acquire) == start_;
+        // SYNC(page_freed) acquire: a page that was freed and given out again has another start or lane.
+        return page_ != 0 && pages_.slot(page_).start.load(std::memory_order_acquire) == start_ &&
+               // relaxed: written before the start, with which it became visible.
+               pages_.slot(page_).lane.load(std::memory_order_relaxed) == lane_;
     }
 
     // Goes to the next page if there is one. False: this is the last page for now.

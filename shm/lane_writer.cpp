@@ -45,17 +45,42 @@ PageRef LaneWriter::granted_next() const noexcept {
                       : lane_->producer_page.load(std::memory_order_acquire);
 }
 
+// Only slots are looked at, and what they say is checked again when a page is entered.
+bool LaneWriter::has_room_further_on(std::uint64_t bytes) const noexcept {
+    PageRef page = granted_next();
+    for (std::uint64_t steps = 0; pages_.has(page) && steps < pages_.units; ++steps) {
+        if (page_header_bytes + bytes <= pages_.length(page)) return steps != 0;
+        // SYNC(page_linked) acquire: the page's slot is visible with the link.
+        page = pages_.slot(page).next.load(std::memory_order_acquire);
+    }
+    return false;
+}
+
+// Bounded by the number of pages there are; each step follows a link that only the broker writes.
+bool LaneWriter::room_behind(PageRef page, std::uint64_t bytes) const noexcept {
+    for (std::uint64_t steps = 0; steps < pages_.units; ++steps) {
+        // SYNC(page_linked) acquire: as in granted_next.
+        page = pages_.slot(page).next.load(std::memory_order_acquire);
+        if (!pages_.has(page)) return false;
+        if (pages_.length(page) >= page_header_bytes + bytes) return true;
+    }
+    return false;
+}
+
 ClaimStatus LaneWriter::advance(std::uint64_t bytes) noexcept {
     // SYNC(slot_live) acquire: a lane that ended or was handed on is not written to any more.
     if (lane_->state.load(std::memory_order_acquire) != SlotState::live) return ClaimStatus::closed;
     // SYNC(revoked) acquire: the end marker that the broker wrote in our stead is there.
-    const std::uint32_t revocations = lane_->revocations.load(std::memory_order_acquire);
+    const std::uint64_t revocations =
+        stop_revocations(lane_->stop_and_revocations.load(std::memory_order_acquire));
     if (revocations != revocations_) {
         revocations_ = revocations;
         numbered_ += messages_;
         page_ = 0;
         tail_ = page_end_ = 0;
         messages_ = payload_ = 0;
+        // relaxed: published by the need bit that follows; the broker grants only once it is named no more.
+        cell_->page.store(0, std::memory_order_relaxed);
     }
     const PageRef next = granted_next();
     if (!pages_.has(next)) return ClaimStatus::no_grant;
@@ -65,13 +90,27 @@ ClaimStatus LaneWriter::advance(std::uint64_t bytes) noexcept {
     cell_->page.store(next, std::memory_order_relaxed);
     // barrier: the page is named before the link is looked at again, in program order.
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    // relaxed: the start was made visible by the link above.
+    if (granted_next() != next) {
+        // relaxed: as above.
+        cell_->page.store(page_, std::memory_order_relaxed);
+        return ClaimStatus::no_grant;
+    }
+    // From here on the page cannot be taken back, so its slot stands still.
+    // relaxed: the start was made visible by the link.
     const Position start = pages_.slot(next).start.load(std::memory_order_relaxed);
-    const Position room_from = start + page_header_bytes;
+    const Position end = start + page_header_bytes + bytes;
+    const bool too_small = end > start + pages_.length(next);
     // relaxed: a stop that is read too late is what naming the page is for.
-    const bool stopped = room_from + bytes > lane_->stop.load(std::memory_order_relaxed);
-    const bool too_small = room_from + bytes > start + pages_.length(next);
-    if (granted_next() != next || stopped || too_small) {
+    const std::uint64_t stop = lane_->stop_and_revocations.load(std::memory_order_relaxed);
+    // A page that is too small is passed, left empty, if one with room is granted behind it: the broker does
+    // that where it cannot take the small one back, because this producer has no page to cut it from.
+    if (too_small && room_behind(next, bytes) &&
+        stop_allows(stop, revocations_, start + page_header_bytes + commit_word_bytes)) {
+        leave();
+        enter(next, start);
+        return advance(bytes);
+    }
+    if (too_small || !stop_allows(stop, revocations_, end)) {
         // relaxed: as above. The page stays granted; the broker may take it back and give a larger one.
         cell_->page.store(page_, std::memory_order_relaxed);
         return ClaimStatus::no_grant;

@@ -11,7 +11,7 @@
 //
 // Several claims may be open at once and end in any order: readers stop at the first word that is zero.
 //
-//   W1  nothing is written at or above min(stop, page end)
+//   W1  nothing is written at or above min(stop, page end), nor in a page that was revoked
 //   W2  while a record is being written, `announced` is not zero
 //   W3  the next page is entered before the end marker of this one is written
 //   W4  a page is sealed only when none of its claims is open
@@ -55,7 +55,8 @@ public:
           lane_(&lane),
           cell_(&cell),
           // relaxed: the broker published the lane in its answer, over the control socket.
-          revocations_(lane.revocations.load(std::memory_order_relaxed)) {}
+          revocations_(
+              stop_revocations(lane.stop_and_revocations.load(std::memory_order_relaxed))) {}
 
     // Begins in a page that an earlier producer of this lane left, with what it wrote there.
     void resume(PageRef page, Position tail, std::uint64_t messages,
@@ -73,7 +74,8 @@ public:
         // barrier: the announcement is stored before the stop is loaded, in program order.
         std::atomic_signal_fence(std::memory_order_seq_cst);
         // relaxed: a stop that is read too late is what the announcement is for.
-        if (end > lane_->stop.load(std::memory_order_relaxed)) [[unlikely]] {
+        if (!stop_allows(lane_->stop_and_revocations.load(std::memory_order_relaxed), revocations_,
+                         end)) [[unlikely]] {
             take_back_announcement();
             return nullptr;
         }
@@ -83,6 +85,17 @@ public:
         tail_ = end;
         ++open_;
         return record;
+    }
+
+    // Gives the first `gap` bytes (a multiple of 8, fewer than claimed) of a claim up as a skip record, so
+    // that what follows starts at an address of the caller's choice. The rest stays claimed.
+    static std::byte* skip_ahead(std::byte* record, std::uint64_t gap) noexcept {
+        // relaxed: becomes visible with the skip record in front of it.
+        word_at(record + gap).store(0, std::memory_order_relaxed);
+        // SYNC(published) release: readers pass to the cleared word behind, and stop there.
+        word_at(record).store(commit_word(RecordKind::skip, 0, gap - commit_word_bytes),
+                              std::memory_order_release);
+        return record + gap;
     }
 
     // Publishes a claimed record of the current page: `word` is its commit word.
@@ -104,6 +117,10 @@ public:
     // Leaves the page for the next one when that is granted and has room for `bytes`. Off the hot path.
     ClaimStatus advance(std::uint64_t bytes) noexcept;
 
+    // True if a page behind the next one has room for `bytes`. Then the smaller ones before it are passed by
+    // advancing with 0 bytes; asking would not help, for the broker counts that page as granted.
+    bool has_room_further_on(std::uint64_t bytes) const noexcept;
+
     // Wraps a record claimed in the current page so that it may be resolved later.
     Claim keep(std::byte* record, std::uint64_t bytes) const noexcept {
         return {static_cast<Position>(record - origin_), bytes, record, page_};
@@ -112,7 +129,8 @@ public:
     // True when less than half of the window that the broker keeps ahead of this lane is left.
     bool runs_low() const noexcept {
         // relaxed: both are hints for when to ask.
-        const Position stop = lane_->stop.load(std::memory_order_relaxed);
+        const Position stop =
+            stop_position(lane_->stop_and_revocations.load(std::memory_order_relaxed));
         return stop < tail_ + lane_->window_bytes.load(std::memory_order_relaxed) / 2;
     }
 
@@ -144,6 +162,7 @@ private:
     void count(const Claim& claim, std::uint64_t messages, std::uint64_t payload) noexcept;
     void seal(PageRef page, std::uint64_t messages, std::uint64_t payload) noexcept;
     PageRef granted_next() const noexcept;
+    bool room_behind(PageRef page, std::uint64_t bytes) const noexcept;
 
     PageView pages_;
     const LaneSlot* lane_ = nullptr;
@@ -153,7 +172,7 @@ private:
     Position page_end_ = 0;
     PageRef page_ = 0;
     std::uint32_t open_ = 0;
-    std::uint32_t revocations_ = 0;
+    std::uint64_t revocations_ = 0;
     std::uint32_t open_elsewhere_ = 0;  // claims in `left_`
     std::uint64_t messages_ = 0;        // committed in this page
     std::uint64_t payload_ = 0;

@@ -12,7 +12,8 @@
 //
 //   P1  a slot's `start` is 0 while its page is free, and never the same twice for one lane
 //   P2  the first word behind the header is zero before the page is linked
-//   P3  pages follow each other without a gap in position while they are linked: start + bytes == next.start
+//   P3  pages follow each other in position while they are linked: start + bytes <= next.start. What lies
+//       between was granted once and taken back: no position is granted twice
 //   P4  a page is unlinked by the broker only, and only if no position is in it (LAYOUT.md, retract)
 #ifndef WEIR_SHM_PAGE_HPP
 #define WEIR_SHM_PAGE_HPP

@@ -6,22 +6,6 @@
 namespace weir {
 namespace {
 
-// The page of `lane` that holds `position`, walking the chain from its oldest page. The chain may change
-// under us: then the walk ends or gives a page that the caller's later check refuses.
-PageRef page_of(const PageView& pages, const LaneSlot& lane, Position position) noexcept {
-    // SYNC(page_linked) acquire: the oldest page's slot is visible with the reference.
-    PageRef ref = lane.first_page.load(std::memory_order_acquire);
-    for (std::uint64_t steps = 0; pages.has(ref) && steps < pages.units; ++steps) {
-        // SYNC(page_freed) acquire: a freed page has start 0 or a position of its new lane.
-        const Position start = pages.slot(ref).start.load(std::memory_order_acquire);
-        if (start == 0 || start > position) return 0;
-        if (position <= start + pages.length(ref)) return ref;
-        // SYNC(page_linked) acquire: as for the first one.
-        ref = pages.slot(ref).next.load(std::memory_order_acquire);
-    }
-    return 0;
-}
-
 void write_note(InFlightNote& note, LaneId lane, const ClaimedRange& range) noexcept {
     // relaxed: all published by the release of `from`.
     note.to.store(range.to, std::memory_order_relaxed);
@@ -45,8 +29,10 @@ void write_note(InFlightNote& note, LaneId lane, const ClaimedRange& range) noex
     note.from.store(range.from, std::memory_order_release);
 }
 
-// Counts messages from the reader's position to the end of its page, at most `limit`.
-void measure(const PageView& pages, ClaimedRange& range, std::uint32_t limit) noexcept {
+// Counts messages from the reader's position to the end of its page, at most `limit`, and no further than
+// `bytes` behind the first one's start.
+void measure(const PageView& pages, ClaimedRange& range, std::uint32_t limit,
+             std::uint64_t bytes) noexcept {
     const LaneReader& reader = range.reader;
     std::byte* const origin = pages.bytes(reader.page()) - reader.page_start();
     Position position = range.from;
@@ -54,7 +40,8 @@ void measure(const PageView& pages, ClaimedRange& range, std::uint32_t limit) no
         // SYNC(published) acquire: the record behind this word is complete.
         const std::uint64_t word = word_at(origin + position).load(std::memory_order_acquire);
         if (!record_fits(word, reader.page_end() - position)) return;
-        if (range.count == limit) {
+        const bool too_far = position + record_bytes_of(word) - range.from > bytes;
+        if (range.count == limit || too_far) {
             range.more = true;
             return;
         }
@@ -68,6 +55,20 @@ void measure(const PageView& pages, ClaimedRange& range, std::uint32_t limit) no
 
 }  // namespace
 
+PageRef page_of(const PageView& pages, const LaneSlot& lane, Position position) noexcept {
+    // SYNC(page_linked) acquire: the oldest page's slot is visible with the reference.
+    PageRef ref = lane.first_page.load(std::memory_order_acquire);
+    for (std::uint64_t steps = 0; pages.has(ref) && steps < pages.units; ++steps) {
+        // SYNC(page_freed) acquire: a freed page has start 0 or a position of its new lane.
+        const Position start = pages.slot(ref).start.load(std::memory_order_acquire);
+        if (start == 0 || start > position) return 0;
+        if (position <= start + pages.length(ref)) return ref;
+        // SYNC(page_linked) acquire: as for the first one.
+        ref = pages.slot(ref).next.load(std::memory_order_acquire);
+    }
+    return 0;
+}
+
 bool SharedReader::find(Position position) noexcept {
     const bool near = reader_.page_is_current() && position >= reader_.page_start() &&
                       position <= reader_.page_end();
@@ -78,7 +79,8 @@ bool SharedReader::find(Position position) noexcept {
 }
 
 RangeStatus SharedReader::claim(const ClaimsView& claims, ConsumerCell& cell, InFlightNote& note,
-                                std::uint32_t limit, ClaimedRange& range) noexcept {
+                                std::uint32_t limit, std::uint64_t bytes,
+                                ClaimedRange& range) noexcept {
     // SYNC(cursor_moved) acquire: pages at and behind the cursor stay while it does not move.
     const CursorWord seen = claims.cursor(lane_).load(std::memory_order_acquire);
     const Position position = cursor_position(seen);
@@ -87,8 +89,8 @@ RangeStatus SharedReader::claim(const ClaimsView& claims, ConsumerCell& cell, In
     if (!first) return RangeStatus::empty;
 
     range = {.reader = reader_, .from = first.position};
-    measure(pages_, range, limit);
-    if (range.count == 0) return RangeStatus::lost;
+    measure(pages_, range, limit, bytes);
+    if (range.count == 0) return range.more ? RangeStatus::empty : RangeStatus::lost;
     write_note(note, lane_, range);
     KILL_POINT("claim.noted");
     const ClaimOutcome outcome = move_cursor(claims, lane_, seen, range.to, self_);
@@ -101,6 +103,12 @@ RangeStatus SharedReader::claim(const ClaimsView& claims, ConsumerCell& cell, In
     // SYNC(noted) release: from here on the note speaks for itself.
     note.confirmed.store(1, std::memory_order_release);
     return RangeStatus::taken;
+}
+
+bool SharedReader::has_work(const ClaimsView& claims, ConsumerCell& cell) noexcept {
+    // SYNC(cursor_moved) acquire: as in claim; what is seen here is only a reason to wake somebody.
+    const Position position = cursor_position(claims.cursor(lane_).load(std::memory_order_acquire));
+    return position != 0 && find(position) && reader_.look(&cell.entering);
 }
 
 bool stand_at_range(LaneReader& reader, PageView pages, const LaneSlot& lane, Position from,

@@ -37,9 +37,17 @@ public:
     SharedReader(PageView pages, const LaneSlot& slot, LaneId lane, std::uint32_t self) noexcept
         : pages_(pages), slot_(&slot), reader_(pages, lane), lane_(lane), self_(self) {}
 
-    // Takes up to `limit` (1 to 64) messages into `note`, which must be void.
+    // Takes up to `limit` (1 to 64) messages into `note`, which must be void: records of up to `bytes`
+    // bytes together. Empty also when the next one alone is larger.
     RangeStatus claim(const ClaimsView& claims, ConsumerCell& cell, InFlightNote& note,
-                      std::uint32_t limit, ClaimedRange& range) noexcept;
+                      std::uint32_t limit, std::uint64_t bytes, ClaimedRange& range) noexcept;
+    RangeStatus claim(const ClaimsView& claims, ConsumerCell& cell, InFlightNote& note,
+                      std::uint32_t limit, ClaimedRange& range) noexcept {
+        return claim(claims, cell, note, limit, ~std::uint64_t{0}, range);
+    }
+
+    // True if there is something to claim now.
+    bool has_work(const ClaimsView& claims, ConsumerCell& cell) noexcept;
 
     LaneId lane() const noexcept { return lane_; }
     std::uint64_t damaged() const noexcept { return reader_.damaged(); }
@@ -53,6 +61,11 @@ private:
     LaneId lane_ = 0;
     std::uint32_t self_ = 0;
 };
+
+// The page of `lane` that holds `position`, walking the chain from its oldest page; 0: none does now. A
+// position at a page's end is still in it. The chain may change under the walk: then it ends, or gives a
+// page that a look at what pins the position (cursor, `entering`) refuses.
+PageRef page_of(const PageView& pages, const LaneSlot& lane, Position position) noexcept;
 
 // Stands a reader at a range that the broker assigned (redelivery). False: it lies outside its page, which
 // only a broker of another mind could say.

@@ -4,8 +4,8 @@
 //
 // A lane is an endless log of bytes. A *position* is a place in that log: bytes since the lane's slot
 // was first used, never reused, so a position names one record for ever. At 10 GB/s a lane reaches
-// 2^55 (what a cursor word can hold, see claims.hpp) after 41 days of writing without a pause; the
-// broker ends a lane long before (`position_limit`) and the producer gets a new one.
+// 2^53 (`position_limit`, what a stop word can hold, see control.hpp) after ten days of writing without a
+// pause; the broker ends a lane before, and the producer gets a new one.
 //
 // Pages are counted in units of 4 KiB. A *page reference* is the number of a page's first unit plus
 // one, so that zero, which is what fresh memory holds, means "no page".
@@ -37,7 +37,7 @@ inline constexpr std::uint32_t shared_consumers_max = 256;
 
 // Positions start above zero, so that zero can mean "not attached" in a cursor.
 inline constexpr Position position_first = page_unit;
-inline constexpr Position position_limit = Position{1} << 54;
+inline constexpr Position position_limit = Position{1} << 53;
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) noexcept {
     return (value + to - 1) / to * to;
