@@ -2,9 +2,9 @@
 //
 // The ring of ring.hpp over liburing 2.3, which is included here only.
 //
-// The kernel's completion queue is bounded. When it is full, the kernel keeps further completions
-// aside and refuses new operations (EBUSY) until there is room. So whatever hands operations over
-// first moves completions out of the kernel's queue into `noted`; drain() empties that one first.
+// The kernel's completion queue is bounded, what it has completed is not: the rest it keeps aside
+// and moves up when wait() finds room, for which EBUSY asks. So none is lost, and `noted` holds
+// only those of operations that the kernel would not even take.
 #include "io/ring.hpp"
 
 #include <fcntl.h>
@@ -27,8 +27,8 @@
 namespace weir::io {
 namespace {
 
-// What a loop can have in flight is not bounded by this; the room only keeps `noted` empty in
-// normal running: a few completions for each operation of one batch.
+// What a loop can have in flight is not bounded by this. It is room for a few completions of each
+// operation of a batch, so that in normal running the kernel need not keep any aside.
 constexpr unsigned completions_per_entry = 4;
 
 // The library's own mark for the timeouts it queues (LIBURING_UDATA_TIMEOUT).
@@ -84,26 +84,10 @@ struct Ring::Inside {
     io_uring_sqe* entry_for(Token token) {
         WEIR_CHECK(token != token_reserved);
         if (io_uring_sqe* entry = ::io_uring_get_sqe(&ring)) return entry;
-        int submitted = hand_over();
+        int submitted = ::io_uring_submit(&ring);
         if (io_uring_sqe* entry = ::io_uring_get_sqe(&ring)) return entry;
         noted.push_back({token, submitted < 0 ? submitted : -EAGAIN, 0});
         return nullptr;
-    }
-
-    int hand_over() {
-        int submitted = ::io_uring_submit(&ring);
-        if (submitted == -EBUSY || submitted == -EAGAIN) {
-            note_all();
-            submitted = ::io_uring_submit(&ring);
-        }
-        return submitted;
-    }
-
-    void note_all() {
-        while (io_uring_cqe* entry = next_completion()) {
-            noted.push_back(completion_of(*entry));
-            ::io_uring_cqe_seen(&ring, entry);
-        }
     }
 
     io_uring_cqe* next_completion() {
@@ -195,16 +179,22 @@ void Ring::cancel(Token target, Token token) {
 
 Result<Wake, Error<RingFailure>> Ring::wait(std::uint64_t timeout_ns) {
     if (!inside_->noted.empty()) {
-        inside_->hand_over();  // a failure shows again when there is nothing noted any more
+        // A failure shows again when there is nothing noted any more.
+        static_cast<void>(::io_uring_submit(&inside_->ring));
         return Wake::ready;
     }
+    std::uint64_t start_ns = monotonic_ns();
     __kernel_timespec span = timespec_of(timeout_ns);
     io_uring_cqe* first = nullptr;
     constexpr unsigned completions_awaited = 1;
     int outcome =
         ::io_uring_submit_and_wait_timeout(&inside_->ring, &first, completions_awaited,
                                            timeout_ns == no_timeout ? nullptr : &span, nullptr);
-    if (outcome >= 0) return Wake::ready;
+    if (outcome >= 0) {
+        if (inside_->next_completion() != nullptr) return Wake::ready;
+        // A call that has handed something over says how much, and not why it stopped waiting.
+        return monotonic_ns() - start_ns >= timeout_ns ? Wake::timeout : Wake::interrupted;
+    }
     switch (-outcome) {
         case ETIME: return Wake::timeout;
         case EINTR:

@@ -52,7 +52,7 @@ std::shared_ptr<spdlog::logger>& current() {
 }  // namespace
 
 void start(Target target, Level level, const std::string& program) {
-    // The old sink goes first: a syslog sink that dies closes the connection of its successor.
+    // The old sink goes first: a syslog sink that dies takes its successor's name away (closelog).
     current().reset();
     current() = make_logger(target, level, program);
 }
