@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/books.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "core/broker/counting.hpp"
+#include "core/broker/cursors.hpp"
+#include "core/broker/redelivery.hpp"
+
+namespace weir::broker {
+namespace {
+
+struct Totals {
+    std::uint64_t in = 0;
+    std::uint64_t out = 0;
+    std::uint64_t damaged = 0;
+    Depth depth;
+};
+
+void add_range(const Tables& tables, const Range& range, std::uint64_t due, Depth& depth) {
+    const Lane* const lane = tables.lane(range.lane);
+    const auto index = lane != nullptr ? page_index(*lane, range.from) : std::nullopt;
+    if (!index) return;
+    const RangeContent content =
+        range_content(tables.pages, lane->pages[*index], range.from, range.to);
+    for (std::uint32_t at = 0; at < content.messages; ++at) {
+        if ((due >> at & 1) == 0) continue;
+        ++depth.messages;
+        depth.payload += content.payload[at];
+    }
+}
+
+// What one consumer of a queue holds. Its cursors were accepted before; `taken` is read before the notes.
+void add_held(const Tables& tables, const Destination& queue, const Subscription& consumer,
+              Depth& depth) {
+    const std::uint64_t taken = taken_by(consumer);
+    std::vector<std::uint64_t> named;
+    for (std::uint32_t index = 0; index < consumer.piece.notes; ++index) {
+        const auto note = copy_note(tables, queue, consumer.piece.note(index));
+        if (!note || !holds(tables, queue, consumer, *note)) continue;
+        if (note->assignment != 0) named.push_back(note->assignment - 1);
+        add_range(tables, note->range, note->range.due & ~note->acknowledged, depth);
+    }
+    for (const Outstanding& outstanding : consumer.outstanding) {
+        if (outstanding.number < taken) continue;
+        if (std::find(named.begin(), named.end(), outstanding.number) != named.end()) continue;
+        add_range(tables, outstanding.range, outstanding.range.due, depth);
+    }
+}
+
+Totals count_queue(Tables& tables, const Destination& queue) {
+    Totals totals;
+    for (const LaneId id : queue.lanes) {
+        Lane& lane = *tables.lane(id);
+        lane.queue_counted =
+            count_before(tables.pages, lane, lane.queue_counted, lane.queue_cursor);
+        totals.depth.messages += less(lane.counted.messages, lane.queue_counted.messages);
+        totals.depth.payload += less(lane.counted.payload, lane.queue_counted.payload);
+    }
+    for (const Range& range : queue.pending) add_range(tables, range, range.due, totals.depth);
+    for (const std::uint32_t slot : queue.consumers)
+        add_held(tables, queue, *tables.subscriptions[slot], totals.depth);
+    return totals;
+}
+
+Totals count_topic(Tables& tables, const Destination& topic) {
+    Totals totals;
+    std::vector<Depth> depths(topic.consumers.size());
+    for (const LaneId id : topic.lanes) {
+        Lane& lane = *tables.lane(id);
+        for (Attachment& attachment : lane.attachments) {
+            attachment.counted =
+                count_before(tables.pages, lane, attachment.counted, attachment.cursor);
+            totals.out += less(attachment.counted.messages, attachment.messages_at_start);
+            const auto at = std::find(topic.consumers.begin(), topic.consumers.end(),
+                                      attachment.subscription);
+            if (at == topic.consumers.end()) continue;
+            Depth& depth = depths[static_cast<std::size_t>(at - topic.consumers.begin())];
+            depth.messages += less(lane.counted.messages, attachment.counted.messages);
+            depth.payload += less(lane.counted.payload, attachment.counted.payload);
+        }
+    }
+    for (const Depth& depth : depths)
+        if (depth.messages > totals.depth.messages) totals.depth = depth;
+    return totals;
+}
+
+void publish(Tables& tables, const Destination& destination, const Totals& totals) {
+    DestinationSlot& slot = tables.slot(destination);
+    Books& books = slot.books;
+    // SYNC(books) release: odd: the numbers behind are about to change.
+    slot.books_generation.fetch_add(1, std::memory_order_acq_rel);
+    // SYNC(books) release: all of these belong to the odd generation before, at least.
+    books.messages_in.store(totals.in, std::memory_order_release);
+    // SYNC(books) release: as above.
+    books.messages_out.store(totals.out, std::memory_order_release);
+    // SYNC(books) release: as above.
+    books.depth_messages.store(totals.depth.messages, std::memory_order_release);
+    // SYNC(books) release: as above.
+    books.depth_bytes.store(totals.depth.payload, std::memory_order_release);
+    // SYNC(books) release: as above.
+    books.direct_bytes.store(destination.direct_account.used(), std::memory_order_release);
+    // SYNC(books) release: as above.
+    books.redelivered.store(destination.ended.redelivered, std::memory_order_release);
+    // SYNC(books) release: as above.
+    books.damaged.store(totals.damaged, std::memory_order_release);
+    // SYNC(books) release: even: the numbers are those of one moment.
+    slot.books_generation.fetch_add(1, std::memory_order_release);
+}
+
+// Out and depth of each subscription: of a queue's consumer what it holds, of a topic's what it has to come.
+void publish_subscriptions(Tables& tables) {
+    std::vector<Depth> depths(tables.subscriptions.size());
+    std::vector<std::uint64_t> out(tables.subscriptions.size());
+    for (const auto& lane : tables.lanes) {
+        if (!lane) continue;
+        for (const Attachment& attachment : lane->attachments) {
+            depths[attachment.subscription].messages +=
+                less(lane->counted.messages, attachment.counted.messages);
+            out[attachment.subscription] +=
+                less(attachment.counted.messages, attachment.messages_at_start);
+        }
+    }
+    for (const auto& subscription : tables.subscriptions) {
+        if (!subscription) continue;
+        Depth& depth = depths[subscription->slot];
+        if (subscription->kind == SubscriptionKind::shared)
+            add_held(tables, *tables.destinations[subscription->destination], *subscription,
+                     depth);
+        SubscriptionSlot& slot = tables.control.subscription(subscription->slot);
+        // relaxed: both are numbers for people.
+        slot.depth_messages.store(depth.messages, std::memory_order_relaxed);
+        slot.messages_out.store(subscription->messages_out_ended + out[subscription->slot],
+                                std::memory_order_relaxed);
+    }
+}
+
+void publish_sessions(Tables& tables) {
+    for (const auto& session : tables.sessions) {
+        if (!session) continue;
+        Bytes direct = 0;
+        for (const LaneId id : session->lanes) direct += tables.lane(id)->granted();
+        // relaxed: a number for people.
+        tables.control.session(session->slot).direct_bytes.store(direct, std::memory_order_relaxed);
+    }
+}
+
+}  // namespace
+
+Depth settle_destination(Tables& tables, Destination& destination) {
+    std::uint64_t in = destination.ended.messages_in;
+    std::uint64_t damaged = destination.ended.damaged;
+    for (const LaneId id : destination.lanes) {
+        Lane& lane = *tables.lane(id);
+        // Cursors before counts: what a consumer has read is then counted as well.
+        accept_cursors(tables, lane);
+        count_forward(tables.pages, lane, everything, count_steps_max);
+        in += lane.counted.messages;
+        damaged += lane.damaged;
+        // relaxed: a number for people.
+        tables.slot(lane).messages_in.store(lane.counted.messages, std::memory_order_relaxed);
+    }
+    const bool is_queue = destination.kind == DestinationKind::queue;
+    Totals totals =
+        is_queue ? count_queue(tables, destination) : count_topic(tables, destination);
+    totals.in = in;
+    totals.damaged = damaged;
+    totals.out = is_queue ? in - std::min(in, totals.depth.messages)
+                          : totals.out + destination.ended.messages_out;
+    publish(tables, destination, totals);
+    return totals.depth;
+}
+
+Depth settle_all(Tables& tables) {
+    Depth depth;
+    for (const auto& destination : tables.destinations) {
+        if (!destination) continue;
+        const Depth one = settle_destination(tables, *destination);
+        depth.messages += one.messages;
+        depth.payload += one.payload;
+    }
+    publish_subscriptions(tables);
+    publish_sessions(tables);
+    return depth;
+}
+
+}  // namespace weir::broker

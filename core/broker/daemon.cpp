@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Wiring a broker; see daemon.hpp.
+#include "core/broker/daemon.hpp"
+
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+
+#include "core/base/bytes.hpp"
+#include "core/base/log.hpp"
+#include "core/broker/leftovers.hpp"
+#include "core/broker/loop.hpp"
+#include "core/broker/process.hpp"
+#include "core/broker/segment_half.hpp"
+#include "io/ring.hpp"
+#include "shm/control_region.hpp"
+
+namespace weir::broker {
+namespace {
+
+// Operations handed to the kernel at once; more only mean another system call.
+constexpr unsigned ring_entries = 256;
+
+// Beside the sessions, connections that are still greeting or being refused.
+constexpr std::uint32_t connections_extra = 32;
+
+// The named region goes with the broker. After a crash it stays, for the next one to count.
+struct ControlName {
+    std::string broker;
+    ~ControlName() { ControlRegion::remove(broker); }
+};
+
+StartFailure failure_of(protocol::Refusal refusal) noexcept {
+    return refusal == protocol::Refusal::direct_full || refusal == protocol::Refusal::heap_full
+               ? StartFailure::no_memory
+               : StartFailure::refused;
+}
+
+Result<std::unique_ptr<Segment>, Error<StartFailure>> make_segment(const BrokerConfig& config,
+                                                                   std::uint64_t epoch,
+                                                                   const Clock& clock) {
+    SegmentOptions options;
+    options.name = config.name;
+    options.direct_bytes = config.direct_bytes;
+    options.heap_bytes = config.heap_bytes;
+    options.largest_message = config.largest_message;
+    options.epoch = epoch;
+    auto segment = Segment::create(options, clock);
+    if (!segment) return fail(failure_of(segment.error().code), segment.error().sentence);
+    return std::move(*segment);
+}
+
+// The part with a listening socket: everything before it can fail, nothing after `ready` may.
+Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& segment,
+                                        const Clock& clock, int signals, Ready news,
+                                        const std::function<void(const Ready&)>& ready) {
+    auto ring = io::Ring::create(ring_entries);
+    if (!ring) return fail(StartFailure::refused, ring.error().sentence);
+    auto doorbell = make_doorbell();
+    if (!doorbell) return fail(doorbell.error());
+    const std::uint32_t sessions_max = segment.control().limits.sessions;
+    if (!raise_descriptor_limit(sessions_max))
+        news.notices.push_back(
+            "the limit of open files is too low for " + std::to_string(sessions_max) +
+            " sessions: raise it ('ulimit -Hn', LimitNOFILE= of a systemd unit)");
+    segment.publish();
+    auto listener = listen_at(config.places.socket);
+    if (!listener) return fail(listener.error());
+    ask_for_short_slice();
+
+    SegmentHalf memory(segment);
+    SessionRules rules;
+    rules.own_uid = ::getuid();
+    rules.connections_max = sessions_max + connections_extra;
+    rules.doorbell = doorbell->get();
+    Sessions sessions(memory, rules, clock);
+    LoopInputs inputs;
+    inputs.listener = listener->get();
+    inputs.doorbell = doorbell->get();
+    inputs.signals = signals;
+    inputs.ends_with_last_session = config.ends_with_last_session;
+    Loop loop(std::move(*ring), memory, sessions, inputs, clock);
+
+    log::info("broker \"{}\" is ready: {} of direct memory, {} of heap-like memory, socket {}",
+              config.name, format_size(config.direct_bytes), format_size(config.heap_bytes),
+              config.places.socket);
+    ready(news);
+    auto ended = loop.run();
+    if (!ended) return fail(StartFailure::refused, ended.error().sentence);
+    log::info("broker \"{}\" has stopped; discarded: {} messages, {}", config.name, ended->messages,
+              format_size(ended->bytes));
+    return {};
+}
+
+}  // namespace
+
+Result<void, Error<StartFailure>> run_broker(const BrokerConfig& config,
+                                             const std::function<void(const Ready&)>& ready) {
+    if (auto joined = join_barrier(); !joined) return fail(joined.error());
+    // Before anything is made: a stop that comes early is then a clean one, a moment later.
+    auto signals = StopSignals::catch_them();
+    if (!signals) return fail(signals.error());
+    auto lock = NameLock::take(config.name, config.places);
+    if (!lock) return fail(lock.error());
+    auto left = clear_leftovers(config.name, config.places);
+    if (!left) return fail(left.error());
+
+    Ready news;
+    news.name = config.name;
+    news.socket = config.places.socket;
+    news.pid = ::getpid();
+    if (left->found) {
+        news.notices.push_back(left->sentence(config.name));
+        log::warning("{}", news.notices.back());
+    }
+    const MonotonicClock clock;
+    const ControlName control{config.name};
+    auto segment = make_segment(config, left->epoch + 1, clock);
+    if (!segment) return fail(segment.error());
+    return serve(config, **segment, clock, signals->fd(), std::move(news), ready);
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/destinations.hpp"
+
+#include <algorithm>
+
+#include "core/broker/cursors.hpp"
+#include "core/protocol/channel.hpp"
+
+namespace weir::broker {
+
+Result<Destination*, Refused> Destinations::find_or_make(const DestinationName& name) {
+    if (const auto found = tables_->by_name.find(name.full); found != tables_->by_name.end())
+        return tables_->destinations[found->second].get();
+    const auto free =
+        std::find(tables_->destinations.begin(), tables_->destinations.end(), nullptr);
+    if (free == tables_->destinations.end())
+        return fail(table_is_full("destinations", tables_->destinations.size()));
+    return make(name, static_cast<std::uint32_t>(free - tables_->destinations.begin()));
+}
+
+Result<Destination*, Refused> Destinations::make(const DestinationName& name, std::uint32_t slot) {
+    auto made = std::make_unique<Destination>(slot, name.full, name.kind, tables_->direct,
+                                              tables_->direct_root, tables_->heap,
+                                              tables_->heap_root);
+    auto charge = made->heap_account.charge(destination_object_bytes);
+    if (!charge)
+        return fail(heap_is_full(tables_->heap.ledger(), "another destination",
+                                 destination_object_bytes));
+    made->charge = std::move(*charge);
+    if (!made->direct_account.open_reserve(destination_reserve))
+        return fail(direct_is_full(tables_->direct.ledger(), name.full));
+
+    Destination& destination = *made;
+    tables_->destinations[slot] = std::move(made);
+    tables_->by_name.emplace(name.full, slot);
+    DestinationSlot& shown = tables_->control.destination(slot);
+    shown.kind = name.kind;
+    ++shown.birth;
+    protocol::copy_text(shown.name, name.full);
+    // relaxed: all of these become visible with the state.
+    shown.first_lane.store(0, std::memory_order_relaxed);
+    shown.producers.store(0, std::memory_order_relaxed);
+    shown.consumers.store(0, std::memory_order_relaxed);
+    shown.blocked_producers.store(0, std::memory_order_relaxed);
+    for (std::atomic<std::uint64_t>* book :
+         {&shown.books.messages_in, &shown.books.messages_out, &shown.books.depth_messages,
+          &shown.books.depth_bytes, &shown.books.direct_bytes, &shown.books.redelivered,
+          &shown.books.damaged}) {
+        // relaxed: as above.
+        book->store(0, std::memory_order_relaxed);
+    }
+    // SYNC(slot_live) release: the slot's fields.
+    shown.state.store(SlotState::live, std::memory_order_release);
+    if (name.kind == DestinationKind::topic) subscriptions_->attach_new_topic(destination);
+    return &destination;
+}
+
+bool Destinations::in_use(Destination& destination) const {
+    const bool named = std::any_of(destination.consumers.begin(), destination.consumers.end(),
+                                   [&](std::uint32_t slot) {
+                                       return tables_->subscriptions[slot]->destination != nobody;
+                                   });
+    if (destination.producers != 0 || named || !destination.pending.empty()) return true;
+    return std::any_of(destination.lanes.begin(), destination.lanes.end(), [&](LaneId id) {
+        return anything_unread(*tables_, *tables_->lane(id));
+    });
+}
+
+void Destinations::end_idle() {
+    const std::uint64_t now = tables_->clock.now_ns();
+    std::vector<Destination*> over;
+    for (const auto& destination : tables_->destinations) {
+        if (!destination) continue;
+        if (in_use(*destination)) {
+            destination->idle_since_ns = 0;
+        } else if (destination->idle_since_ns == 0) {
+            destination->idle_since_ns = now;
+        } else if (now - destination->idle_since_ns >= idle_ns_) {
+            over.push_back(destination.get());
+        }
+    }
+    if (over.empty()) return;
+    lanes_->end_read_lanes(over, true);
+    for (Destination* const destination : over)
+        if (destination->lanes.empty()) end(*destination);
+}
+
+void Destinations::end(Destination& destination) {
+    DestinationSlot& shown = tables_->slot(destination);
+    // SYNC(slot_live) release: nothing is published; the slot is out of use.
+    shown.state.store(SlotState::free, std::memory_order_release);
+    tables_->by_name.erase(destination.name);
+    tables_->destinations[destination.slot].reset();
+}
+
+}  // namespace weir::broker

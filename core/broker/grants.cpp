@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/grants.hpp"
+
+#include <algorithm>
+#include <climits>
+
+#include "core/broker/collection.hpp"
+#include "core/broker/retraction.hpp"
+#include "core/broker/window.hpp"
+#include "shm/futex.hpp"
+
+namespace weir::broker {
+namespace {
+
+// A record larger than any message may be is nonsense, and served as if nothing was said.
+Bytes largest_record(const Limits& limits) noexcept {
+    return round_up(limits.largest_message, 8) + 2 * commit_word_bytes;
+}
+
+// A lane that waits and asks again is answered at most so often.
+constexpr std::uint64_t answer_again_ns = 10 * ns_per_ms;
+
+WaitReason reason_of(Append outcome) noexcept {
+    switch (outcome) {
+        case Append::done: return WaitReason::none;
+        case Append::full: return WaitReason::direct_full;
+        case Append::fragmented: return WaitReason::direct_fragmented;
+        case Append::exhausted: return WaitReason::lane_exhausted;
+    }
+    return WaitReason::none;
+}
+
+}  // namespace
+
+Grants::Request Grants::read_request(const Lane& lane) const noexcept {
+    // relaxed: both were written before the need bit, which was taken with acquire (lane_bit).
+    const Bytes wanted = lane.cell->wanted.load(std::memory_order_relaxed);
+    const bool blocked = lane.cell->waiting.load(std::memory_order_relaxed) != 0;
+    return {wanted <= largest_record(tables_->control.view().limits) ? wanted : 0, blocked};
+}
+
+bool Grants::has_room_ahead(const Lane& lane, Bytes record) const {
+    const auto at = producer_page_index(*tables_, lane);
+    for (std::size_t index = at ? *at + 1 : 0; index < lane.pages.size(); ++index) {
+        const Page& page = lane.pages[index];
+        if (page.start >= lane.producer_from && page.bytes() >= page_header_bytes + record)
+            return true;
+    }
+    return false;
+}
+
+Bytes Grants::bytes_ahead(const Lane& lane) const {
+    const auto at = producer_page_index(*tables_, lane);
+    Bytes ahead = 0;
+    for (std::size_t index = at ? *at + 1 : 0; index < lane.pages.size(); ++index)
+        if (lane.pages[index].start >= lane.producer_from) ahead += lane.pages[index].bytes();
+    return ahead;
+}
+
+void Grants::serve(Lane& lane) {
+    if (!lane.live() || lane.cell == nullptr || !revocation_is_seen(lane)) return;
+    const Request request = read_request(lane);
+    if (tables_->stopping) return refused(lane, request, WaitReason::broker_stopping);
+    collect(*tables_, lane);
+    const std::uint64_t now = tables_->clock.now_ns();
+    lane.window = next_window(lane.window, now - lane.asked_ns,
+                              window_limit(tables_->control.view().limits.direct_bytes));
+    lane.asked_ns = now;
+    if (request.record != 0) lane.record_recent = request.record;
+
+    WaitReason reason = WaitReason::none;
+    if (!has_room_ahead(lane, request.record) && !grant_first(lane, request, reason))
+        return refused(lane, request, reason);
+    if (!anyone_waits()) fill_window(lane, request);
+    granted(lane);
+}
+
+void Grants::begin(Lane& lane) {
+    lane.asked_ns = tables_->clock.now_ns();
+    lane.window = page_unit;
+    // relaxed: a hint for when to ask.
+    tables_->slot(lane).window_bytes.store(lane.window, std::memory_order_relaxed);
+    if (!tables_->stopping && may_pass(lane, page_unit) &&
+        (append_page(*tables_, lane, 1) == Append::done ||
+         (reclaim_for(lane) && append_page(*tables_, lane, 1) == Append::done)))
+        note_passing(lane, page_unit);
+    raise_stop(*tables_, lane);
+}
+
+// The page without which the producer cannot go on.
+bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason) {
+    if (!may_pass(lane, units_needed(request.record) * page_unit)) {
+        reason = WaitReason::direct_full;
+        return false;
+    }
+    // Smaller pages that are granted ahead would be skipped one by one.
+    Lane* const alone[] = {&lane};
+    if (request.record != 0) retract(*tables_, alone);
+    const Bytes before = lane.granted();
+    bool done = append_suited(lane, request.record, reason);
+    if (!done && reclaim_for(lane) && lane.revoked_page == 0)
+        done = append_suited(lane, request.record, reason);
+    if (done) note_passing(lane, lane.granted() - before);
+    return done;
+}
+
+bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
+    const Units needed = units_needed(record);
+    const Units suited = anyone_waits() ? needed : units_suited(lane.window, record, free_bytes());
+    Append outcome = append_page(*tables_, lane, suited);
+    if (outcome != Append::done && suited != needed)
+        outcome = append_page(*tables_, lane, needed);
+    reason = reason_of(outcome);
+    return outcome == Append::done;
+}
+
+// Ahead of need, as long as it costs nobody anything.
+void Grants::fill_window(Lane& lane, const Request& request) {
+    const Bytes record = std::max(request.record, lane.record_recent);
+    const Bytes usual = record <= lane.window / 4 ? record : 0;
+    const Bytes scarce = tables_->direct.ledger().capacity / 16;
+    Bytes ahead = bytes_ahead(lane);
+    while (ahead < lane.window) {
+        const Units units = units_suited(lane.window, usual, free_bytes());
+        if (free_bytes() < scarce + units * page_unit ||
+            append_page(*tables_, lane, units) != Append::done) {
+            // Less than it should have: it would ask at each record if it went on believing in its window.
+            lane.window = std::max(lane.window / 2, page_unit);
+            break;
+        }
+        ahead += units * page_unit;
+    }
+    // relaxed: a hint for when to ask.
+    tables_->slot(lane).window_bytes.store(std::min(lane.window, ahead),
+                                           std::memory_order_relaxed);
+}
+
+void Grants::granted(Lane& lane) {
+    stop_waiting(lane);
+    lane.granted_ns = tables_->clock.now_ns();
+    raise_stop(*tables_, lane);
+    // relaxed: read behind `grants`.
+    tables_->slot(lane).reason.store(WaitReason::none, std::memory_order_relaxed);
+    step(lane);
+}
+
+void Grants::refused(Lane& lane, const Request& request, WaitReason reason) {
+    LaneSlot& slot = tables_->slot(lane);
+    // relaxed: the broker's own word.
+    const WaitReason before = slot.reason.load(std::memory_order_relaxed);
+    const bool began = request.blocked && !lane.waiting && !tables_->stopping;
+    if (began) wait(lane);
+    // Who waits asks again when it wakes: answering each time would keep both sides awake.
+    const bool answered = tables_->clock.now_ns() - lane.stepped_ns < answer_again_ns;
+    if (lane.waiting && !began && before == reason && answered) return;
+    // relaxed: a hint for when to ask: not ahead, only when a record finds no room.
+    slot.window_bytes.store(0, std::memory_order_relaxed);
+    // relaxed: read behind `grants`.
+    slot.reason.store(reason, std::memory_order_relaxed);
+    step(lane);
+}
+
+void Grants::step(Lane& lane) {
+    LaneSlot& slot = tables_->slot(lane);
+    // SYNC(granted) release: the link, the stop or the reason is there.
+    slot.grants.fetch_add(1, std::memory_order_release);
+    lane.stepped_ns = tables_->clock.now_ns();
+    // relaxed: it was set before the need bit that brought us here; a lane that waits set it long ago.
+    if (lane.cell->waiting.load(std::memory_order_relaxed) != 0) futex_wake(slot.grants, INT_MAX);
+}
+
+std::vector<Lane*> Grants::live_lanes() const {
+    std::vector<Lane*> lanes;
+    for (const auto& lane : tables_->lanes)
+        if (lane && lane->live()) lanes.push_back(lane.get());
+    return lanes;
+}
+
+// What was granted to a producer that is still waking up is not taken from it again, or two that wait could
+// take one page from each other for ever; for a second, because a stopped process does not wake up. And
+// what lies inside a destination's reserve is of no use to others.
+bool Grants::keeps_all(const Lane& lane) const {
+    if (lane.cell == nullptr) return true;
+    if (tables_->destination_of(lane).direct_account.used() <= destination_reserve) return true;
+    // relaxed: a hint; a liar keeps what it was granted for a second.
+    return lane.cell->waiting.load(std::memory_order_relaxed) != 0 && !lane.waiting &&
+           tables_->clock.now_ns() - lane.granted_ns < ns_per_s;
+}
+
+// Makes room at the cost of what others were granted and do not use. True: it may be worth trying again.
+bool Grants::reclaim_for(Lane& lane) {
+    if (reclaimed_) return false;
+    reclaimed_ = true;
+    bool freed = false;
+    for (const auto& other : tables_->lanes)
+        if (other) freed = collect(*tables_, *other) || freed;
+    std::vector<Lane*> lanes = live_lanes();
+    std::erase_if(lanes, [&](const Lane* other) { return other != &lane && keeps_all(*other); });
+    freed = retract(*tables_, lanes) || freed;
+    // Idle tails: the smallest page is only worth taking inside the destination that waits.
+    std::erase_if(lanes, [&](const Lane* other) {
+        const bool small = other->pages.empty() || other->pages.back().units == 1;
+        return small && other->destination != lane.destination;
+    });
+    if (revoke(*tables_, lanes)) {
+        for (Lane* const other : lanes) {
+            if (other->revoked_page == 0) continue;
+            freed = collect(*tables_, *other) || freed;
+            step(*other);
+        }
+    }
+    return freed;
+}
+
+void Grants::shrink_idle() {
+    const std::uint64_t now = tables_->clock.now_ns();
+    std::vector<Lane*> idle = live_lanes();
+    std::erase_if(idle, [&](const Lane* lane) { return now - lane->asked_ns < ns_per_s; });
+    for (Lane* const lane : idle) {
+        lane->window = std::max(lane->window / 2, page_unit);
+        lane->record_recent /= 2;
+    }
+    retract(*tables_, idle);
+}
+
+void Grants::stop() {
+    for (Lane* const lane : live_lanes()) {
+        if (lane->cell == nullptr) continue;
+        stop_waiting(*lane);
+        set_stop(*tables_, *lane, position_first);
+        // relaxed: read behind `grants`.
+        tables_->slot(*lane).reason.store(WaitReason::broker_stopping, std::memory_order_relaxed);
+        step(*lane);
+    }
+}
+
+}  // namespace weir::broker

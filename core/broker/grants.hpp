@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Serving lanes that ask for pages, and those that wait because there are none.
+//
+// A lane asks when less than half of its window is left, or when a record found no room. In normal running
+// it is granted pages ahead, so that nobody waits. When memory is short the order is: collect what was read,
+// take back what others were granted ahead, take the idle tails of others; only then a lane waits.
+//
+// Waiting is first come, first served by bytes. Later, smaller requests may pass the first one for a
+// bounded number of bytes; then freed memory is set aside for it, by granting nothing else. What a
+// destination takes out of its own reserve passes always: it was never the first one's to have.
+//
+//   state of a lane     reason   waiting_since_ns   in the list    leaves it by
+//   granted             none     0                  no             asking
+//   refused             set      0                  no             asking again
+//   waiting             set      set                yes            a grant, giving up, its end
+//
+//   H1  while the list is not empty the `hungry` word is 1 (store, membarrier, collect again)
+//   H2  pages ahead of need are granted only while nobody waits
+//   H3  only a lane whose request was granted, or whose reason changed, is woken
+#ifndef WEIR_CORE_BROKER_GRANTS_HPP
+#define WEIR_CORE_BROKER_GRANTS_HPP
+
+#include <deque>
+
+#include "core/broker/lane_pages.hpp"
+
+namespace weir::broker {
+
+// Later requests may take this much while the first one waits, or as much as it wants if that is more.
+inline constexpr Bytes passing_max = 1024 * 1024;
+
+class Grants {
+public:
+    explicit Grants(Tables& tables) noexcept : tables_(&tables) {}
+
+    // What a lane asked for, by its need bit.
+    void serve(Lane& lane);
+    // The first page of a lane that was just opened. Nobody waits for it: without one the producer asks.
+    void begin(Lane& lane);
+    // Memory may have come free: serves those that wait, in order.
+    void serve_waiting();
+    // Once a turn: what was taken back in the last one may be asked for again.
+    void begin_turn() noexcept { reclaimed_ = false; }
+    // Once a second: lanes that did not ask for long give back what they do not use.
+    void shrink_idle();
+    // No lane gets anything any more; those that wait learn why.
+    void stop();
+    // The lane has no producer any more.
+    void forget(Lane& lane) { stop_waiting(lane); }
+
+    bool anyone_waits() const noexcept { return !waiting_.empty(); }
+
+private:
+    struct Request {
+        Bytes record = 0;     // bytes that found no room, 0: asked ahead
+        bool blocked = false;  // the producer waits
+    };
+
+    Request read_request(const Lane& lane) const noexcept;
+    bool has_room_ahead(const Lane& lane, Bytes record) const;
+    Bytes bytes_ahead(const Lane& lane) const;
+    bool grant_first(Lane& lane, const Request& request, WaitReason& reason);
+    bool append_suited(Lane& lane, Bytes record, WaitReason& reason);
+    void fill_window(Lane& lane, const Request& request);
+    bool may_pass(const Lane& lane, Bytes bytes) const;
+    void note_passing(const Lane& lane, Bytes bytes);
+    bool keeps_all(const Lane& lane) const;
+    bool reclaim_for(Lane& lane);
+    void granted(Lane& lane);
+    void refused(Lane& lane, const Request& request, WaitReason reason);
+    void wait(Lane& lane);
+    void stop_waiting(Lane& lane);
+    void step(Lane& lane);
+    void set_hungry(bool hungry);
+    std::vector<Lane*> live_lanes() const;
+    Bytes free_bytes() const noexcept { return tables_->units.free_units() * page_unit; }
+
+    Tables* tables_;
+    std::deque<LaneId> waiting_;
+    bool reclaimed_ = false;
+};
+
+}  // namespace weir::broker
+
+#endif

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/regions.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "core/base/bytes.hpp"
+#include "core/base/log.hpp"
+#include "core/broker/peer.hpp"
+#include "core/broker/window.hpp"
+#include "core/protocol/channel.hpp"
+#include "shm/barrier.hpp"
+
+namespace weir::broker {
+namespace {
+
+using protocol::Refusal;
+
+constexpr Bytes direct_min = 256 * 1024;
+constexpr std::uint64_t newcomers = 16;  // destinations that can still come when direct is full
+
+Refused of_memory(const Error<MemoryError>& error, Refusal short_of) {
+    return {error.code == MemoryError::out_of_memory ? short_of : Refusal::system, error.sentence};
+}
+
+Bytes fixed_bytes(const Limits& limits) {
+    return limits.control_bytes + limits.signals_bytes + limits.pages * page_table_bytes +
+           limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
+           (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*);
+}
+
+Result<Limits, Refused> checked_limits(const SegmentOptions& options) {
+    const Bytes direct = options.direct_bytes / page_unit * page_unit;
+    if (direct < direct_min)
+        return fail(Refused{Refusal::direct_full,
+                            fmt::format("--direct {} is too small: it takes at least {}",
+                                        format_size(options.direct_bytes),
+                                        format_size(direct_min))});
+    const Bytes largest = options.largest_message != 0 ? options.largest_message
+                                                       : std::min(window_max, direct / 4);
+    if (page_bytes_for(record_bytes(0, largest)) > direct / 2)
+        return fail(Refused{Refusal::direct_full,
+                            fmt::format("a largest message of {} needs --direct of at least {}",
+                                        format_size(largest), format_size(2 * largest + page_unit))});
+    const Bytes heap = options.heap_bytes != 0 ? options.heap_bytes
+                                               : std::max<Bytes>(direct / 16, 16 * 1024 * 1024);
+    const Limits limits = limits_for(direct, heap, largest);
+    const Bytes fixed = fixed_bytes(limits);
+    if (fixed > heap / 4 * 3)
+        return fail(Refused{Refusal::heap_full,
+                            fmt::format("--heap {} is too small for --direct {}: the tables alone "
+                                        "take {}; start with --heap {} or more",
+                                        format_size(heap), format_size(direct), format_size(fixed),
+                                        format_size(round_up(fixed * 2, 1024 * 1024)))});
+    if (const Bytes there = memory_available(); there < direct + fixed)
+        return fail(Refused{Refusal::direct_full,
+                            fmt::format("{} of memory are available and {} are needed: start with "
+                                        "a smaller --direct or free some",
+                                        format_size(there), format_size(direct + fixed))});
+    return limits;
+}
+
+void fill_superblock(Superblock& super, const SegmentOptions& options) {
+    super.epoch = options.epoch;
+    super.started_ns = realtime_ns();
+    super.broker_pid = static_cast<std::uint32_t>(getpid());
+    super.broker_uid = getuid();
+    super.broker_start_time = start_time_of(getpid()).value_or(0);
+    protocol::copy_text(super.name, options.name);
+    std::ifstream boot("/proc/sys/kernel/random/boot_id");
+    std::string boot_id;
+    boot >> boot_id;
+    protocol::copy_text(super.boot_id, boot_id);
+}
+
+Result<void, Refused> make_files(Tables& tables, const Limits& limits) {
+    auto signals = make_memory_file("weir-signals", limits.signals_bytes);
+    if (!signals) return fail(of_memory(signals.error(), Refusal::heap_full));
+    auto signals_mapping = Mapping::map(signals->get(), limits.signals_bytes, Access::read_write);
+    if (!signals_mapping) return fail(of_memory(signals_mapping.error(), Refusal::heap_full));
+    auto direct = make_memory_file("weir-direct", limits.direct_bytes, false);
+    if (!direct) return fail(of_memory(direct.error(), Refusal::direct_full));
+    auto read_only = reopen_read_only(direct->get());
+    if (!read_only) return fail(of_memory(read_only.error(), Refusal::direct_full));
+    auto direct_mapping = Mapping::map(direct->get(), limits.direct_bytes, Access::read_write);
+    if (!direct_mapping) return fail(of_memory(direct_mapping.error(), Refusal::direct_full));
+    tables.signals_fd = std::move(*signals);
+    tables.signals_mapping = std::move(*signals_mapping);
+    tables.signals = {tables.signals_mapping.data()};
+    tables.direct_fd = std::move(*direct);
+    tables.direct_read_only = std::move(*read_only);
+    tables.direct_mapping = std::move(*direct_mapping);
+    tables.pages = {tables.direct_mapping.data(), tables.control.view().pages(), limits.pages};
+    return {};
+}
+
+Result<void, Error<MemoryError>> allocate_slice(Tables& tables, Bytes bytes) {
+    const Bytes from = tables.units.capacity() * page_unit;
+    const Bytes count = std::min(bytes, tables.control.view().limits.direct_bytes - from);
+    if (auto done = allocate_memory(tables.direct_fd.get(), from, count); !done) return done;
+    tables.units.add_units(from / page_unit, count / page_unit);
+    tables.direct.set_capacity(from + count);
+    tables.direct.set_margin(
+        std::min(newcomers * destination_reserve, (from + count) / 64 / page_unit * page_unit));
+    return {};
+}
+
+}  // namespace
+
+Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options) {
+    if (!register_barrier())
+        return fail(Refused{Refusal::system,
+                            "the kernel refuses membarrier: allow it in the seccomp profile"});
+    const auto limits = checked_limits(options);
+    if (!limits) return fail(limits.error());
+    auto control = ControlRegion::create(options.name, *limits);
+    if (!control) return fail(of_memory(control.error(), Refusal::heap_full));
+    tables.control = std::move(*control);
+    fill_superblock(tables.control.superblock(), options);
+    if (auto done = make_files(tables, *limits); !done) return done;
+
+    tables.heap.set_capacity(limits->heap_bytes);
+    tables.heap.publish_to(tables.control.superblock().heap);
+    tables.direct.publish_to(tables.control.superblock().direct);
+    auto charge = tables.heap_root.charge(fixed_bytes(*limits));
+    if (!charge)
+        return fail(heap_is_full(tables.heap.ledger(), "the broker", fixed_bytes(*limits)));
+    tables.fixed_charge = std::move(*charge);
+    tables.histories.resize(limits->lanes);
+    tables.lanes.resize(limits->lanes);
+    tables.destinations.resize(limits->destinations);
+    tables.subscriptions.resize(limits->subscriptions);
+    tables.sessions.resize(limits->sessions);
+    if (auto done = allocate_slice(tables, first_slice_bytes); !done)
+        return fail(of_memory(done.error(), Refusal::direct_full));
+    return {};
+}
+
+bool extend_direct(Tables& tables) {
+    const Bytes whole = tables.control.view().limits.direct_bytes;
+    if (tables.direct_failed || tables.units.capacity() * page_unit >= whole) return false;
+    if (auto done = allocate_slice(tables, slice_bytes); !done) {
+        tables.direct_failed = true;
+        log::warning("the direct region stays at {} of {}: {}",
+                     format_size(tables.units.capacity() * page_unit), format_size(whole),
+                     done.error().sentence);
+        return false;
+    }
+    return tables.units.capacity() * page_unit < whole;
+}
+
+}  // namespace weir::broker

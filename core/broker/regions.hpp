@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Making a broker's regions at its start: sizes checked, memory allocated and charged, tables empty.
+//
+// Everything that has a fixed size is charged to heap-like memory here, so what is left is what sessions,
+// lanes and subscriptions may take. The direct region is allocated in slices: the first before the start is
+// over, the rest by the loop's turns (allocating takes 60-190 ms for 256 MiB), and units are handed to the
+// allocator only when their slice is there.
+#ifndef WEIR_CORE_BROKER_REGIONS_HPP
+#define WEIR_CORE_BROKER_REGIONS_HPP
+
+#include "core/broker/refusal.hpp"
+#include "core/broker/segment.hpp"
+#include "core/broker/tables.hpp"
+
+namespace weir::broker {
+
+inline constexpr Bytes first_slice_bytes = 32 * 1024 * 1024;
+inline constexpr Bytes slice_bytes = 8 * 1024 * 1024;
+
+// Fills the tables, or says what is short and the cure.
+Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options);
+
+// Allocates the next slice of the direct region. True: there is more to come.
+bool extend_direct(Tables& tables);
+
+}  // namespace weir::broker
+
+#endif

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/segment.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "core/base/check.hpp"
+#include "core/broker/books.hpp"
+#include "core/broker/collection.hpp"
+#include "core/broker/destinations.hpp"
+#include "core/broker/regions.hpp"
+#include "core/protocol/channel.hpp"
+#include "shm/barrier.hpp"
+
+namespace weir::broker {
+namespace {
+
+using protocol::Refusal;
+
+constexpr std::uint32_t lanes_per_turn = 256;
+
+std::uint32_t bit_words(const Tables& tables) {
+    return static_cast<std::uint32_t>(round_up(tables.lanes.size(), 64) / 64);
+}
+
+Refused bad_name(const Error<NameError>& error) { return {Refusal::bad_name, error.sentence}; }
+
+}  // namespace
+
+struct Segment::Parts {
+    Parts(const Clock& clock, std::uint64_t idle_ns)
+        : tables(clock),
+          grants(tables),
+          redelivery(tables),
+          subscriptions(tables, redelivery),
+          lanes(tables, grants, subscriptions),
+          destinations(tables, lanes, subscriptions, idle_ns) {}
+
+    Session& session(std::uint32_t slot) {
+        WEIR_CHECK(slot < tables.sessions.size());
+        WEIR_CHECK(tables.sessions[slot] != nullptr);
+        return *tables.sessions[slot];
+    }
+
+    // Takes the bits of lanes, word by word, until the turn has done enough. True: some are left.
+    template <class Serve>
+    bool take_bits(std::atomic<std::uint64_t>* bits, std::uint32_t& next_word, Serve serve);
+    void passed(Lane& lane);
+
+    Tables tables;
+    Grants grants;
+    Redelivery redelivery;
+    Subscriptions subscriptions;
+    Lanes lanes;
+    Destinations destinations;
+    std::uint32_t next_need = 0;
+    std::uint32_t next_passed = 0;
+};
+
+Segment::Segment(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Segment::~Segment() = default;
+
+Result<std::unique_ptr<Segment>, Refused> Segment::create(const SegmentOptions& options,
+                                                          const Clock& clock) {
+    auto parts = std::make_unique<Parts>(clock, options.idle_destination_ns);
+    if (auto made = make_regions(parts->tables, options); !made) {
+        if (parts->tables.control.bytes() != 0) ControlRegion::remove(options.name);
+        return fail(made.error());
+    }
+    return std::unique_ptr<Segment>(new Segment(std::move(parts)));
+}
+
+void Segment::publish() { parts_->tables.control.publish(); }
+
+Regions Segment::regions() const {
+    const Tables& tables = parts_->tables;
+    const Limits& limits = tables.control.view().limits;
+    return {tables.control.read_only_fd(), tables.signals_fd.get(), tables.direct_read_only.get(),
+            tables.direct_fd.get(),        limits.control_bytes,    limits.signals_bytes,
+            limits.direct_bytes};
+}
+
+const ControlView& Segment::control() const { return parts_->tables.control.view(); }
+
+Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
+    Tables& tables = parts_->tables;
+    if (tables.stopping)
+        return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
+    const auto free = std::find(tables.sessions.begin(), tables.sessions.end(), nullptr);
+    if (free == tables.sessions.end())
+        return fail(table_is_full("sessions", tables.sessions.size()));
+    const auto slot = static_cast<std::uint32_t>(free - tables.sessions.begin());
+    auto made = std::make_unique<Session>(slot, tables.heap, tables.heap_root);
+    auto charge = made->account.charge(session_object_bytes);
+    if (!charge)
+        return fail(heap_is_full(tables.heap.ledger(), "another session", session_object_bytes));
+    made->charge = std::move(*charge);
+    *free = std::move(made);
+
+    SessionSlot& shown = tables.control.session(slot);
+    shown.pid = evidence.pid;
+    shown.uid = evidence.uid;
+    shown.id = ++tables.sessions_ever;
+    shown.start_time = evidence.start_time;
+    protocol::copy_text(shown.name, evidence.name);
+    // relaxed: all of these become visible with the state.
+    shown.lanes.store(0, std::memory_order_relaxed);
+    shown.subscriptions.store(0, std::memory_order_relaxed);
+    shown.direct_bytes.store(0, std::memory_order_relaxed);
+    // SYNC(slot_live) release: the slot's fields.
+    shown.state.store(SlotState::live, std::memory_order_release);
+    return slot;
+}
+
+Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
+                                                       std::string_view destination) {
+    Tables& tables = parts_->tables;
+    Session& session = parts_->session(slot);
+    if (tables.stopping || session.quarantined)
+        return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
+    const auto name = parse_destination(destination);
+    if (!name) return fail(bad_name(name.error()));
+    auto found = parts_->destinations.find_or_make(*name);
+    if (!found) return fail(found.error());
+    auto opened = parts_->lanes.open(session, **found);
+    if (!opened) return fail(opened.error());
+
+    const Lane& lane = *opened->lane;
+    ProducerAnswer answer;
+    protocol::ProducerOpened& fields = answer.fields;
+    fields.lane = lane.id;
+    fields.destination = lane.destination;
+    fields.lane_birth = lane.birth;
+    fields.block = lane.piece.block;
+    fields.block_offset = lane.piece.offset;
+    fields.block_bytes = session.blocks.block_bytes(lane.piece.block);
+    fields.with_direct = session.has_direct ? 0 : 1;
+    session.has_direct = true;
+    fields.with_block = opened->new_block ? 1 : 0;
+    answer.block = std::move(opened->new_block);
+    fields.page = opened->ending.page;
+    fields.tail = opened->ending.tail;
+    fields.messages = opened->ending.messages;
+    fields.payload = opened->ending.payload;
+    return answer;
+}
+
+Result<void, Refused> Segment::close_producer(std::uint32_t slot, LaneId id) {
+    Lane* const lane = parts_->tables.lane(id);
+    if (lane == nullptr || lane->session != parts_->session(slot).slot)
+        return fail(Refused{Refusal::not_found, "this session has no such producer"});
+    parts_->lanes.close(*lane);
+    return {};
+}
+
+Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::string_view pattern,
+                                                       std::uint32_t notes,
+                                                       std::uint32_t prefetch) {
+    Session& session = parts_->session(slot);
+    if (session.quarantined)
+        return fail(Refused{Refusal::stopping, "this session has lost its connection"});
+    const auto name = parse_pattern(pattern);
+    if (!name) return fail(bad_name(name.error()));
+    const bool queue = name->kind == DestinationKind::queue;
+    if (queue && name->pattern)
+        return fail(Refused{Refusal::bad_name,
+                            fmt::format("{} means several queues: open a consumer for each",
+                                        name->full)});
+    Destination* destination = nullptr;
+    if (!name->pattern) {
+        auto found = parts_->destinations.find_or_make(*name);
+        if (!found) return fail(found.error());
+        destination = *found;
+    }
+    auto opened = queue ? parts_->subscriptions.open_shared(session, *destination, notes, prefetch)
+                        : parts_->subscriptions.open_exclusive(session, name->full, destination,
+                                                               prefetch);
+    if (!opened) return fail(opened.error());
+
+    const Subscription& subscription = *opened->subscription;
+    ConsumerAnswer answer;
+    protocol::ConsumerOpened& fields = answer.fields;
+    fields.subscription = subscription.slot;
+    fields.subscription_kind = subscription.kind;
+    fields.destination = destination != nullptr ? destination->slot + 1 : 0;
+    fields.consumer_slot = subscription.consumer_slot;
+    fields.block = subscription.place.block;
+    fields.block_offset = subscription.place.offset;
+    fields.block_bytes = session.blocks.block_bytes(subscription.place.block);
+    fields.with_block = opened->new_block ? 1 : 0;
+    fields.notes = subscription.piece.notes;
+    answer.block = std::move(opened->new_block);
+    if (queue) {
+        fields.claims_bytes = destination->claims_mapping.bytes();
+        answer.claims = destination->claims_fd.get();
+    }
+    return answer;
+}
+
+Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t number) {
+    Tables& tables = parts_->tables;
+    Subscription* const subscription =
+        number < tables.subscriptions.size() ? tables.subscriptions[number].get() : nullptr;
+    if (subscription == nullptr || subscription->session != parts_->session(slot).slot)
+        return fail(Refused{Refusal::not_found, "this session has no such consumer"});
+    parts_->subscriptions.close(*subscription);
+    return {};
+}
+
+// Left or died makes no difference here: either proves that the process will not touch its lanes and notes
+// again, and what it did last is read from them.
+void Segment::end_session(std::uint32_t slot, Ending) {
+    Tables& tables = parts_->tables;
+    Session& session = parts_->session(slot);
+    while (!session.lanes.empty()) parts_->lanes.close(*tables.lane(session.lanes.back()));
+    while (!session.subscriptions.empty())
+        parts_->subscriptions.close(*tables.subscriptions[session.subscriptions.back()]);
+    // SYNC(slot_live) release: nothing is published; the slot is out of use.
+    tables.control.session(slot).state.store(SlotState::free, std::memory_order_release);
+    tables.sessions[slot].reset();
+}
+
+void Segment::suspend_session(std::uint32_t slot) {
+    Tables& tables = parts_->tables;
+    Session& session = parts_->session(slot);
+    session.quarantined = true;
+    for (const LaneId id : session.lanes) parts_->lanes.quarantine(*tables.lane(id));
+    for (const std::uint32_t number : session.subscriptions)
+        parts_->subscriptions.quarantine(*tables.subscriptions[number]);
+    // SYNC(slot_live) release: nothing is published; for tools.
+    tables.control.session(slot).state.store(SlotState::quarantined, std::memory_order_release);
+}
+
+template <class Serve>
+bool Segment::Parts::take_bits(std::atomic<std::uint64_t>* bits, std::uint32_t& next_word,
+                               Serve serve) {
+    const std::uint32_t words = bit_words(tables);
+    std::uint32_t served = 0;
+    for (std::uint32_t step = 0; step < words; ++step) {
+        const std::uint32_t word = next_word;
+        // relaxed: an empty word is not worth a read-modify-write; a bit that is set later is found later.
+        if (bits[word].load(std::memory_order_relaxed) != 0) {
+            // SYNC(lane_bit) acquire: what each lane needs was written before its bit.
+            std::uint64_t taken = bits[word].exchange(0, std::memory_order_acq_rel);
+            for (; taken != 0; taken &= taken - 1, ++served) {
+                const auto bit = static_cast<std::uint32_t>(std::countr_zero(taken));
+                if (Lane* const lane = tables.lane(word * 64 + bit)) serve(*lane);
+            }
+        }
+        next_word = (word + 1) % words;
+        if (served >= lanes_per_turn) return true;
+    }
+    return false;
+}
+
+void Segment::Parts::passed(Lane& lane) {
+    Destination& destination = tables.destination_of(lane);
+    if (destination.kind == DestinationKind::queue) {
+        redelivery.drop_finished(destination);
+        if (!destination.pending.empty()) redelivery.assign(destination);
+    }
+    collect(tables, lane);
+}
+
+bool Segment::turn() {
+    Tables& tables = parts_->tables;
+    SignalsHead& head = tables.signals.head();
+    // relaxed: a sign of life for people.
+    tables.control.superblock().turns.fetch_add(1, std::memory_order_relaxed);
+    parts_->grants.begin_turn();
+    // What was read comes first: it is what others wait for.
+    bool more = parts_->take_bits(head.passed, parts_->next_passed,
+                                  [&](Lane& lane) { parts_->passed(lane); });
+    more = parts_->take_bits(head.need, parts_->next_need,
+                             [&](Lane& lane) { parts_->grants.serve(lane); }) ||
+           more;
+    more = parts_->lanes.finish_closing() || more;
+    parts_->grants.serve_waiting();
+    return extend_direct(tables) || more;
+}
+
+void Segment::tick() {
+    Tables& tables = parts_->tables;
+    parts_->grants.begin_turn();
+    std::vector<Destination*> all;
+    for (const auto& destination : tables.destinations) {
+        if (!destination) continue;
+        all.push_back(destination.get());
+        if (destination->kind == DestinationKind::queue) parts_->redelivery.assign(*destination);
+    }
+    for (const auto& lane : tables.lanes)
+        if (lane) collect(tables, *lane);
+    parts_->lanes.clear_ready_bytes();
+    parts_->grants.shrink_idle();
+    parts_->lanes.end_read_lanes(all, false);
+    parts_->destinations.end_idle();
+    parts_->grants.serve_waiting();
+}
+
+void Segment::fall_asleep() {
+    // relaxed: ordered by the membarrier below.
+    parts_->tables.signals.head().broker_asleep.store(1, std::memory_order_relaxed);
+    // barrier: who sets a bit from here on sees that the doorbell is wanted; bits set before are seen below.
+    barrier_everywhere();
+}
+
+bool Segment::may_sleep() const {
+    const Tables& tables = parts_->tables;
+    const SignalsHead& head = tables.signals.head();
+    const Bytes whole = tables.control.view().limits.direct_bytes;
+    if (!tables.direct_failed && tables.units.capacity() * page_unit < whole) return false;
+    // Bits of lanes that do not exist are nobody's: they would keep a lied-to broker awake for ever.
+    for (std::size_t word = 0; word < bit_words(tables); ++word) {
+        // relaxed: both are ordered by the membarrier in fall_asleep; the bits are taken later with acquire.
+        if (head.need[word].load(std::memory_order_relaxed) != 0) return false;
+        if (head.passed[word].load(std::memory_order_relaxed) != 0) return false;
+    }
+    return true;
+}
+
+void Segment::awake() {
+    // relaxed: a late doorbell costs one turn.
+    parts_->tables.signals.head().broker_asleep.store(0, std::memory_order_relaxed);
+}
+
+void Segment::settle() { settle_all(parts_->tables); }
+
+Discarded Segment::begin_stop() {
+    Tables& tables = parts_->tables;
+    if (!tables.stopping) {
+        tables.stopping = true;
+        // relaxed: for people; producers learn it from their stop and the reason.
+        tables.control.superblock().stopping.store(1, std::memory_order_relaxed);
+        parts_->grants.stop();
+    }
+    const Depth left = settle_all(tables);
+    return {left.messages, left.payload};
+}
+
+bool Segment::drained() { return settle_all(parts_->tables).messages == 0; }
+
+}  // namespace weir::broker

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The life of a connection; see sessions.hpp for its states and invariants.
+//
+// Whatever arrives is input: a packet is read whole and only if its length is that of its kind,
+// texts end inside their fields, and a request that is out of place ends the connection it came on.
+#include "core/broker/sessions.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+
+#include "core/base/check.hpp"
+#include "core/base/log.hpp"
+#include "core/broker/peer.hpp"
+
+namespace weir::broker {
+namespace {
+
+using protocol::Kind;
+using protocol::Refusal;
+
+// The field of a hello that stands at one place in all versions, also in a hello of another length.
+std::optional<std::uint32_t> version_of(const protocol::Packet& packet) {
+    std::uint32_t version = 0;
+    if (packet.size < sizeof(protocol::Header) + sizeof(version)) return std::nullopt;
+    std::memcpy(&version, packet.bytes.data() + sizeof(protocol::Header), sizeof(version));
+    return version;
+}
+static_assert(offsetof(protocol::Hello, version) == sizeof(protocol::Header));
+
+}  // namespace
+
+bool Sessions::is_open(const Connection& connection) const noexcept {
+    return connection.state == ConnectionState::greeting ||
+           connection.state == ConnectionState::attached;
+}
+
+std::optional<ConnectionId> Sessions::admit(Fd socket) {
+    if (living_ >= rules_.connections_max) {
+        protocol::Refused refused{};
+        refused.code = Refusal::limit_reached;
+        protocol::copy_text(refused.sentence,
+                            fmt::format("the broker has {} sessions, its limit: end some, or start "
+                                        "it with a larger --heap",
+                                        living_));
+        // Whether it is read does not matter here: the socket is closed in any case.
+        if (auto sent = protocol::send_message(socket.get(), refused, 0); !sent)
+            return std::nullopt;
+        return std::nullopt;
+    }
+    if (free_.empty()) {
+        free_.push_back(static_cast<ConnectionId>(connections_.size()));
+        connections_.push_back(nullptr);
+    }
+    const ConnectionId id = free_.back();
+    free_.pop_back();
+    connections_[id] = std::make_unique<Connection>();
+    connections_[id]->socket = std::move(socket);
+    connections_[id]->since_ns = clock_.now_ns();
+    ++living_;
+    return id;
+}
+
+void Sessions::received(ConnectionId id, const protocol::Packet& packet, bool cut) {
+    Connection& connection = *connections_[id];
+    if (!is_open(connection)) return;  // it came while the connection was being ended
+    const protocol::Header* const header = cut ? nullptr : packet.header();
+    if (header == nullptr)
+        return reject(connection, 0, Refusal::bad_request,
+                      "this is no packet of Weir: connect with a client of this broker's build");
+    if (connection.state == ConnectionState::greeting) return greet(connection, packet);
+    dispatch(connection, packet);
+}
+
+// The order of the checks: what is needed to understand the packet first, then who sent it. A
+// client of another build learns that, not that its packet is garbage.
+void Sessions::greet(Connection& connection, const protocol::Packet& packet) {
+    const protocol::Header& header = *packet.header();
+    if (header.kind != Kind::hello)
+        return reject(connection, header.request, Refusal::bad_request,
+                      "the first packet of a connection is a hello");
+    const auto version = version_of(packet);
+    if (version && *version != protocol::version)
+        return reject(
+            connection, header.request, Refusal::layout_differs,
+            fmt::format("the broker speaks version {} of the control protocol, the client "
+                        "version {}: use programs of one build",
+                        protocol::version, *version));
+    protocol::Hello hello{};
+    if (!packet.read(hello))
+        return reject(connection, header.request, Refusal::bad_request,
+                      "the hello has a wrong length");
+    if (hello.fingerprint != layout_fingerprint())
+        return reject(connection, header.request, Refusal::layout_differs,
+                      fmt::format("the broker's layout is {:016x}, the client's {:016x}: use "
+                                  "programs of one build (weir --version shows the layout)",
+                                  layout_fingerprint(), hello.fingerprint));
+    attach(connection, hello);
+}
+
+void Sessions::attach(Connection& connection, const protocol::Hello& hello) {
+    const std::uint64_t request = hello.header.request;
+    const auto uid = peer_uid(connection.socket.get());
+    if (!uid || (*uid != rules_.own_uid && *uid != 0))
+        return reject(connection, request, Refusal::not_permitted,
+                      fmt::format("this broker serves user {} and root only", rules_.own_uid));
+    auto peer = identify_peer(connection.socket.get(), hello.start_time);
+    if (!peer) return reject(connection, request, peer.error().code, peer.error().sentence);
+
+    auto slot = memory_.open_session(Evidence{peer->pid, peer->uid, peer->start_time,
+                                              std::string(protocol::read_text(hello.name))});
+    if (!slot) return reject(connection, request, slot.error().code, slot.error().sentence);
+    connection.state = ConnectionState::attached;
+    connection.process = std::move(peer->process);
+    connection.slot = *slot;
+    connection.session = memory_.session_number(*slot);
+    connection.pid = peer->pid;
+    ++sessions_opened_;
+
+    const Regions regions = memory_.regions();
+    protocol::Welcome welcome{};
+    welcome.session = connection.session;
+    welcome.session_slot = connection.slot;
+    welcome.control_bytes = regions.control_bytes;
+    welcome.signals_bytes = regions.signals_bytes;
+    welcome.direct_bytes = regions.direct_bytes;
+    const std::array fds{regions.control_ro, regions.signals, regions.direct_ro, rules_.doorbell};
+    answer(connection, request, welcome, fds);
+}
+
+void Sessions::dispatch(Connection& connection, const protocol::Packet& packet) {
+    const protocol::Header& header = *packet.header();
+    bool understood = false;
+    switch (header.kind) {
+        case Kind::open_producer:
+            understood = handle<protocol::OpenProducer>(connection, packet);
+            break;
+        case Kind::close_producer:
+            understood = handle<protocol::CloseProducer>(connection, packet);
+            break;
+        case Kind::open_consumer:
+            understood = handle<protocol::OpenConsumer>(connection, packet);
+            break;
+        case Kind::close_consumer:
+            understood = handle<protocol::CloseConsumer>(connection, packet);
+            break;
+        case Kind::settle: understood = handle<protocol::Settle>(connection, packet); break;
+        case Kind::bye: understood = handle<protocol::Bye>(connection, packet); break;
+        case Kind::stop: understood = handle<protocol::Stop>(connection, packet); break;
+        case Kind::hello:
+            return reject(connection, header.request, Refusal::bad_request,
+                          "this session has already said hello");
+        default: break;  // answers, and numbers nobody knows
+    }
+    if (!understood)
+        reject(connection, header.request, Refusal::bad_request,
+               fmt::format("request {} is unknown or has a wrong length ({} bytes)",
+                           static_cast<std::uint32_t>(header.kind), packet.size));
+}
+
+template <class Message>
+bool Sessions::handle(Connection& connection, const protocol::Packet& packet) {
+    Message request{};
+    if (!packet.read(request)) return false;
+    on(connection, request);
+    return true;
+}
+
+void Sessions::on(Connection& connection, const protocol::OpenProducer& request) {
+    // A producer that was killed just now may have been this destination's last one: its lane is
+    // handed on only if its death is handled first.
+    handle_deaths();
+    if (!is_open(connection)) return;  // the asking process is among the dead
+    auto opened = memory_.open_producer(connection.slot, protocol::read_text(request.destination));
+    if (!opened)
+        return refuse(connection, request.header.request, opened.error().code,
+                      opened.error().sentence);
+    std::vector<int> fds;
+    if (opened->fields.with_direct != 0) fds.push_back(memory_.regions().direct_rw);
+    if (opened->fields.with_block != 0) fds.push_back(opened->block.get());
+    answer(connection, request.header.request, opened->fields, fds);
+}
+
+void Sessions::on(Connection& connection, const protocol::CloseProducer& request) {
+    answer_done(connection, request.header.request,
+                memory_.close_producer(connection.slot, request.lane));
+}
+
+void Sessions::on(Connection& connection, const protocol::OpenConsumer& request) {
+    auto opened = memory_.open_consumer(connection.slot, protocol::read_text(request.pattern),
+                                        request.notes, request.prefetch);
+    if (!opened)
+        return refuse(connection, request.header.request, opened.error().code,
+                      opened.error().sentence);
+    std::vector<int> fds;
+    if (opened->fields.with_block != 0) fds.push_back(opened->block.get());
+    if (opened->claims >= 0) fds.push_back(opened->claims);
+    answer(connection, request.header.request, opened->fields, fds);
+}
+
+void Sessions::on(Connection& connection, const protocol::CloseConsumer& request) {
+    answer_done(connection, request.header.request,
+                memory_.close_consumer(connection.slot, request.subscription));
+}
+
+void Sessions::on(Connection& connection, const protocol::Settle& request) {
+    memory_.settle();
+    answer(connection, request.header.request, protocol::Done{});
+}
+
+void Sessions::on(Connection& connection, const protocol::Bye& request) {
+    memory_.end_session(connection.slot, Ending::left);
+    // The session has ended (S1); whether the peer reads the answer changes nothing any more.
+    protocol::Done done{};
+    if (!protocol::send_message(connection.socket.get(), done, request.header.request))
+        log::debug("session {}: its last answer was not read", connection.session);
+    finish(connection, std::nullopt);
+}
+
+// Answered when the stop has happened; the earliest deadline of all who ask is the one that holds.
+void Sessions::on(Connection& connection, const protocol::Stop& request) {
+    connection.stop_request = request.header.request;
+    const std::uint64_t now = clock_.now_ns();
+    const std::uint64_t deadline = now + std::min(request.drain_ns, UINT64_MAX - now);
+    stop_deadline_ns_ = std::min(stop_deadline_ns_.value_or(UINT64_MAX), deadline);
+}
+
+template <class Message>
+void Sessions::answer(Connection& connection, std::uint64_t request, const Message& message,
+                      std::span<const int> fds) {
+    auto sent = protocol::send_message(connection.socket.get(), message, request, fds);
+    if (sent) return;
+    if (sent.error() != protocol::ChannelError::closed)
+        log::warning("session {} (pid {}) does not read its answers: ended", connection.session,
+                     connection.pid);
+    part(connection);
+}
+
+void Sessions::answer_done(Connection& connection, std::uint64_t request,
+                           const Result<void, Refused>& outcome) {
+    if (!outcome)
+        return refuse(connection, request, outcome.error().code, outcome.error().sentence);
+    answer(connection, request, protocol::Done{});
+}
+
+void Sessions::refuse(Connection& connection, std::uint64_t request, Refusal code,
+                      std::string_view sentence) {
+    protocol::Refused refused{};
+    refused.code = code;
+    protocol::copy_text(refused.sentence, sentence);
+    answer(connection, request, refused);
+}
+
+void Sessions::reject(Connection& connection, std::uint64_t request, Refusal code,
+                      std::string_view sentence) {
+    if (const auto silent = rejections_.due("rejected", clock_.now_ns()))
+        log::info("a connection is ended (pid {}; {} more before it): {}", connection.pid, *silent,
+                  sentence);
+    refuse(connection, request, code, sentence);
+    if (is_open(connection)) part(connection);
+}
+
+void Sessions::hung_up(ConnectionId id) {
+    Connection& connection = *connections_[id];
+    if (is_open(connection)) part(connection);
+}
+
+void Sessions::died(ConnectionId id) {
+    Connection& connection = *connections_[id];
+    if (connection.state == ConnectionState::attached ||
+        connection.state == ConnectionState::orphaned)
+        finish(connection, Ending::died);
+}
+
+void Sessions::part(Connection& connection) {
+    if (connection.state == ConnectionState::greeting) return finish(connection, std::nullopt);
+    if (has_died(connection.process.get())) return finish(connection, Ending::died);
+    memory_.suspend_session(connection.slot);
+    connection.state = ConnectionState::orphaned;
+    ::shutdown(connection.socket.get(), SHUT_RDWR);
+}
+
+void Sessions::finish(Connection& connection, std::optional<Ending> ending) {
+    WEIR_CHECK(connection.state != ConnectionState::over);
+    if (ending) memory_.end_session(connection.slot, *ending);
+    connection.state = ConnectionState::over;
+    // Not closed yet: an operation of the loop may be under way on it, which this ends.
+    ::shutdown(connection.socket.get(), SHUT_RDWR);
+    --living_;
+}
+
+void Sessions::expire_greetings() {
+    const std::uint64_t now = clock_.now_ns();
+    for (const auto& connection : connections_) {
+        if (connection == nullptr || connection->state != ConnectionState::greeting) continue;
+        if (now - connection->since_ns < rules_.greeting_ns) continue;
+        reject(*connection, 0, Refusal::bad_request, "no hello came: connect again and say hello");
+    }
+}
+
+void Sessions::handle_deaths() {
+    std::vector<pollfd> watched;
+    std::vector<Connection*> watchers;
+    for (const auto& connection : connections_) {
+        if (connection == nullptr || (connection->state != ConnectionState::attached &&
+                                      connection->state != ConnectionState::orphaned))
+            continue;
+        watched.push_back({connection->process.get(), POLLIN, 0});
+        watchers.push_back(connection.get());
+    }
+    if (::poll(watched.data(), watched.size(), 0) <= 0) return;
+    std::vector<Connection*> dead;
+    for (std::size_t index = 0; index < watched.size(); ++index)
+        if ((watched[index].revents & POLLIN) != 0) dead.push_back(watchers[index]);
+    std::sort(dead.begin(), dead.end(), [](const Connection* one, const Connection* other) {
+        return one->session < other->session;
+    });
+    for (Connection* const connection : dead) finish(*connection, Ending::died);
+}
+
+void Sessions::forget(ConnectionId id) {
+    WEIR_CHECK(connections_[id]->state == ConnectionState::over);
+    connections_[id].reset();
+    free_.push_back(id);
+}
+
+void Sessions::answer_stops(std::uint64_t messages, std::uint64_t bytes) {
+    protocol::Stopped stopped{};
+    stopped.discarded_messages = messages;
+    stopped.discarded_bytes = bytes;
+    for (const auto& connection : connections_) {
+        if (connection == nullptr || !is_open(*connection) || !connection->stop_request) continue;
+        answer(*connection, *connection->stop_request, stopped);
+    }
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/subscriptions.hpp"
+
+#include <algorithm>
+
+#include "core/broker/collection.hpp"
+#include "core/broker/counting.hpp"
+#include "core/broker/cursors.hpp"
+#include "core/protocol/channel.hpp"
+#include "core/protocol/names.hpp"
+
+namespace weir::broker {
+namespace {
+
+constexpr std::uint64_t every_lane_steps = 8 * count_steps_max;
+
+std::uint32_t free_consumer_slot(const Destination& queue) {
+    for (std::uint32_t slot = 1; slot < queue.consumer_slots.size(); ++slot)
+        if (!queue.consumer_slots[slot]) return slot;
+    return 0;
+}
+
+}  // namespace
+
+Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination* destination,
+                                                   std::string_view pattern, SubscriptionKind kind,
+                                                   Bytes piece_bytes, std::uint32_t notes,
+                                                   Fd& new_block) {
+    const auto free =
+        std::find(tables_->subscriptions.begin(), tables_->subscriptions.end(), nullptr);
+    if (free == tables_->subscriptions.end())
+        return fail(
+            table_is_full("subscriptions (open consumers)", tables_->subscriptions.size()));
+    Account& account =
+        destination != nullptr ? destination->heap_account : tables_->heap_root;
+    auto charge = account.charge(subscription_object_bytes);
+    auto range_charge = account.charge((notes + Bytes{assignments_max}) * range_bytes);
+    auto taken = session.blocks.take(piece_bytes);
+    if (!charge || !range_charge || (!taken && taken.error() == NoPiece::heap_full)) {
+        if (taken) session.blocks.give_back(taken->piece);
+        return fail(heap_is_full(tables_->heap.ledger(), "another consumer",
+                                 subscription_object_bytes + notes * range_bytes + piece_bytes));
+    }
+    if (!taken)
+        return fail(Refused{protocol::Refusal::system, "cannot make memory for a consumer"});
+    new_block = std::move(taken->new_block);
+
+    auto made = std::make_unique<Subscription>();
+    made->slot = static_cast<std::uint32_t>(free - tables_->subscriptions.begin());
+    made->session = session.slot;
+    made->kind = kind;
+    made->destination = destination != nullptr ? destination->slot : nobody;
+    made->pattern = pattern;
+    made->charge = std::move(*charge);
+    made->range_charge = std::move(*range_charge);
+    made->place = taken->piece;
+    made->piece = {made->place.base, notes};
+    session.subscriptions.push_back(made->slot);
+    *free = std::move(made);
+    return free->get();
+}
+
+void Subscriptions::show(Subscription& subscription, std::uint32_t prefetch) {
+    SubscriptionSlot& slot = tables_->control.subscription(subscription.slot);
+    slot.kind = subscription.kind;
+    slot.session = subscription.session;
+    slot.destination = subscription.destination == nobody ? 0 : subscription.destination + 1;
+    slot.consumer_slot = subscription.consumer_slot;
+    slot.prefetch = prefetch;
+    slot.birth = ++tables_->subscriptions_ever;
+    // relaxed: both become visible with the state.
+    slot.messages_out.store(0, std::memory_order_relaxed);
+    slot.depth_messages.store(0, std::memory_order_relaxed);
+    protocol::copy_text(slot.pattern, subscription.pattern);
+    // SYNC(slot_live) release: the slot's fields.
+    slot.state.store(SlotState::live, std::memory_order_release);
+    const Session& session = *tables_->sessions[subscription.session];
+    // relaxed: a number for people.
+    tables_->control.session(session.slot)
+        .subscriptions.store(static_cast<std::uint32_t>(session.subscriptions.size()),
+                             std::memory_order_relaxed);
+}
+
+void Subscriptions::publish_consumers(Destination& destination) {
+    if (!destination.consumers.empty()) destination.idle_since_ns = 0;
+    // relaxed: a number for people.
+    tables_->slot(destination)
+        .consumers.store(static_cast<std::uint32_t>(destination.consumers.size()),
+                         std::memory_order_relaxed);
+}
+
+bool Subscriptions::attach(Subscription& subscription, const Destination& destination, Lane& lane,
+                           Position cursor) {
+    auto charge = tables_->destinations[destination.slot]->heap_account.charge(attachment_bytes);
+    if (!charge) return false;
+    Attachment attachment;
+    attachment.subscription = subscription.slot;
+    attachment.cursor = cursor;
+    attachment.counted = count_before(tables_->pages, lane, {}, cursor);
+    attachment.messages_at_start = attachment.counted.messages;
+    attachment.charge = std::move(*charge);
+    lane.attachments.push_back(std::move(attachment));
+    // SYNC(cursor_set) release: the lane becomes visible to its subscriber behind this.
+    subscription.piece.cursor(lane.id).store(cursor, std::memory_order_release);
+    return true;
+}
+
+bool Subscriptions::attach_new_lane(const Destination& destination, Lane& lane) {
+    return std::all_of(
+        destination.consumers.begin(), destination.consumers.end(), [&](std::uint32_t slot) {
+            Subscription& subscription = *tables_->subscriptions[slot];
+            return subscription.kind != SubscriptionKind::exclusive ||
+                   attach(subscription, destination, lane, lane.next_start);
+        });
+}
+
+// On lanes that exist a subscriber begins where they end now.
+bool Subscriptions::attach_topic(Subscription& subscription, Destination& topic) {
+    topic.consumers.push_back(subscription.slot);
+    publish_consumers(topic);
+    for (const LaneId id : topic.lanes) {
+        Lane& lane = *tables_->lane(id);
+        count_forward(tables_->pages, lane, everything, every_lane_steps);
+        const bool in_page = page_index(lane, lane.counted.position).has_value();
+        const Position ending = in_page ? lane.counted.position : lane.next_start;
+        if (!attach(subscription, topic, lane, ending)) return false;
+    }
+    return true;
+}
+
+void Subscriptions::attach_new_topic(Destination& topic) {
+    for (const auto& subscription : tables_->subscriptions) {
+        if (!subscription || subscription->destination != nobody) continue;
+        if (!matches(subscription->pattern, topic.name)) continue;
+        topic.consumers.push_back(subscription->slot);
+    }
+    publish_consumers(topic);
+}
+
+Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& session,
+                                                                     std::string_view pattern,
+                                                                     Destination* topic,
+                                                                     std::uint32_t prefetch) {
+    Opened opened;
+    const Bytes bytes = exclusive_piece_bytes(tables_->control.view().limits.lanes);
+    auto made = make(session, topic, pattern, SubscriptionKind::exclusive, bytes, 0,
+                     opened.new_block);
+    if (!made) return fail(made.error());
+    opened.subscription = *made;
+    bool attached = true;
+    for (const auto& destination : tables_->destinations) {
+        if (!destination || destination->kind != DestinationKind::topic) continue;
+        const bool meant = topic != nullptr ? destination.get() == topic
+                                            : matches(pattern, destination->name);
+        if (meant) attached = attached && attach_topic(**made, *destination);
+    }
+    if (!attached) {
+        detach(**made);
+        drop(**made);
+        return fail(heap_is_full(tables_->heap.ledger(), "another consumer", attachment_bytes));
+    }
+    show(**made, prefetch);
+    return opened;
+}
+
+bool Subscriptions::make_claims(Destination& queue) {
+    const std::uint32_t lanes = tables_->control.view().limits.lanes;
+    const Bytes bytes = round_up(claims_bytes(lanes), page_unit);
+    auto charge = queue.heap_account.charge(bytes);
+    if (!charge) return false;
+    auto file = make_memory_file("weir-claims", bytes);
+    if (!file) return false;
+    auto mapping = Mapping::map(file->get(), bytes, Access::read_write);
+    if (!mapping) return false;
+    queue.claims_charge = std::move(*charge);
+    queue.claims_fd = std::move(*file);
+    queue.claims_mapping = std::move(*mapping);
+    queue.claims = {queue.claims_mapping.data(), lanes};
+    queue.consumer_slots.assign(shared_consumers_max + 1, false);
+    for (const LaneId id : queue.lanes) show_queue_cursor(*tables_, *tables_->lane(id));
+    return true;
+}
+
+void Subscriptions::drop_claims(Destination& queue) {
+    for (const LaneId id : queue.lanes) accept_cursors(*tables_, *tables_->lane(id));
+    queue.claims = {};
+    queue.claims_mapping = {};
+    queue.claims_fd.reset();
+    queue.claims_charge = {};
+}
+
+Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& session,
+                                                                  Destination& queue,
+                                                                  std::uint32_t notes,
+                                                                  std::uint32_t prefetch) {
+    notes = std::clamp(notes, 1u, notes_max);
+    if (!queue.has_claims() && !make_claims(queue))
+        return fail(heap_is_full(tables_->heap.ledger(), "the first consumer of a queue",
+                                 claims_bytes(tables_->control.view().limits.lanes)));
+    Opened opened;
+    const std::uint32_t number = free_consumer_slot(queue);
+    auto made = number == 0
+                    ? Result<Subscription*, Refused>(
+                          fail(table_is_full("consumers of one queue", shared_consumers_max)))
+                    : make(session, &queue, queue.name, SubscriptionKind::shared,
+                           shared_piece_bytes(notes), notes, opened.new_block);
+    if (!made) {
+        if (queue.consumers.empty()) drop_claims(queue);
+        return fail(made.error());
+    }
+    opened.subscription = *made;
+    (*made)->consumer_slot = number;
+    queue.consumer_slots[number] = true;
+    queue.consumers.push_back((*made)->slot);
+    publish_consumers(queue);
+    show(**made, prefetch);
+    redelivery_->assign(queue);
+    return opened;
+}
+
+void Subscriptions::detach(Subscription& subscription) {
+    for (const auto& destination : tables_->destinations) {
+        if (!destination) continue;
+        if (std::erase(destination->consumers, subscription.slot) == 0) continue;
+        publish_consumers(*destination);
+        for (const LaneId id : destination->lanes) {
+            Lane& lane = *tables_->lane(id);
+            const auto at = std::find_if(
+                lane.attachments.begin(), lane.attachments.end(),
+                [&](const Attachment& one) { return one.subscription == subscription.slot; });
+            if (at == lane.attachments.end()) continue;
+            count_forward(tables_->pages, lane, everything, count_steps_max);
+            accept_cursors(*tables_, lane);
+            at->counted = count_before(tables_->pages, lane, at->counted, at->cursor);
+            destination->ended.messages_out += less(at->counted.messages, at->messages_at_start);
+            lane.attachments.erase(at);
+            collect(*tables_, lane);
+        }
+    }
+}
+
+void Subscriptions::drop(Subscription& subscription) {
+    Session& session = *tables_->sessions[subscription.session];
+    SubscriptionSlot& slot = tables_->control.subscription(subscription.slot);
+    // SYNC(slot_live) release: nothing is published; the slot is out of use.
+    slot.state.store(SlotState::free, std::memory_order_release);
+    std::erase(session.subscriptions, subscription.slot);
+    // relaxed: a number for people.
+    tables_->control.session(session.slot)
+        .subscriptions.store(static_cast<std::uint32_t>(session.subscriptions.size()),
+                             std::memory_order_relaxed);
+    session.blocks.give_back(subscription.place);
+    tables_->subscriptions[subscription.slot].reset();
+}
+
+void Subscriptions::close(Subscription& subscription) {
+    if (subscription.kind == SubscriptionKind::exclusive) {
+        detach(subscription);
+        drop(subscription);
+        return;
+    }
+    Destination& queue = *tables_->destinations[subscription.destination];
+    redelivery_->gather(queue, subscription);
+    std::erase(queue.consumers, subscription.slot);
+    queue.consumer_slots[subscription.consumer_slot] = false;
+    publish_consumers(queue);
+    drop(subscription);
+    if (queue.consumers.empty()) {
+        drop_claims(queue);
+    } else {
+        redelivery_->assign(queue);
+    }
+    // What it was woken for, or was about to take, is left to the others.
+    tables_->wake_sleepers(queue);
+    for (const LaneId id : queue.lanes) collect(*tables_, *tables_->lane(id));
+}
+
+void Subscriptions::quarantine(Subscription& subscription) {
+    subscription.quarantined = true;
+    // SYNC(slot_live) release: nothing is published; for tools.
+    tables_->control.subscription(subscription.slot)
+        .state.store(SlotState::quarantined, std::memory_order_release);
+}
+
+void Subscriptions::detach_lane(Destination& destination, Lane& lane) {
+    for (Attachment& attachment : lane.attachments) {
+        attachment.counted =
+            count_before(tables_->pages, lane, attachment.counted, attachment.cursor);
+        const std::uint64_t out = less(attachment.counted.messages, attachment.messages_at_start);
+        destination.ended.messages_out += out;
+        Subscription& subscription = *tables_->subscriptions[attachment.subscription];
+        subscription.messages_out_ended += out;
+        // A wildcard subscriber knows by its cursor which lanes are its own.
+        // SYNC(cursor_set) release: nothing is published; nobody looks at the lane any more.
+        subscription.piece.cursor(lane.id).store(0, std::memory_order_release);
+    }
+    lane.attachments.clear();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/tables.hpp"
+
+#include "shm/sleep.hpp"
+
+namespace weir::broker {
+
+void Tables::step_generations(Destination& destination) noexcept {
+    // SYNC(slot_live) release: the slots and cursors of a lane are complete before it is looked for.
+    slot(destination).lanes_generation.fetch_add(1, std::memory_order_release);
+    // SYNC(slot_live) release: as above, for consumers of several destinations.
+    control.superblock().lanes_generation.fetch_add(1, std::memory_order_release);
+}
+
+void Tables::wake_sleepers(const Destination& destination) noexcept {
+    wake_all(signals.destination(destination.slot).word);
+    wake_all(signals.head().anyone.word);
+}
+
+void Tables::mark_ready(const Lane& lane) noexcept {
+    // relaxed: a hint; whoever sees it looks at the commit word with acquire.
+    signals.head().ready[lane.id].store(1, std::memory_order_relaxed);
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The broker's own tables: what it knows about lanes, destinations, subscriptions and sessions beside what
+// stands in `control`.
+//
+// The slots in `control` are for others to read; these objects are what the broker decides by. Everything
+// that clients write (cells, notes, cursors, page headers) is reached from here through mappings and is
+// checked against these objects before it means anything.
+//
+//   Session ---- ExchangeBlocks ---- pieces of its producers and consumers
+//      |
+//      +-- Lane ---------- Destination ---- claims (queue with consumers)
+//      |     pages, window    |  lanes, consumers, pending redelivery
+//      +-- Subscription ------+
+//
+//   T1  a lane's `pages` are its chain in order of position, and all end at or before `next_start`
+//   T2  an accepted cursor only grows, and lies inside what the lane has handed out
+//   T3  an object holds the charges of what it is made of; ending the object returns them (accounts.hpp)
+//
+// Members stand in an order in which their destructors, from the last to the first, find their accounts.
+#ifndef WEIR_CORE_BROKER_TABLES_HPP
+#define WEIR_CORE_BROKER_TABLES_HPP
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/clock.hpp"
+#include "core/broker/accounts.hpp"
+#include "core/broker/exchange_blocks.hpp"
+#include "core/broker/page_allocator.hpp"
+#include "shm/claims.hpp"
+#include "shm/control_region.hpp"
+#include "shm/signals.hpp"
+
+namespace weir::broker {
+
+inline constexpr std::uint32_t nobody = 0xffffffff;  // no slot
+
+// A page of a lane.
+struct Page {
+    PageRef ref = 0;
+    std::uint32_t units = 0;
+    Position start = 0;
+    // Messages of this lane before the page; known once the broker's count came this far.
+    std::uint64_t messages_before = 0;
+    std::uint64_t payload_before = 0;
+    Charge charge;
+
+    Bytes bytes() const noexcept { return units * page_unit; }
+    Position end() const noexcept { return start + bytes(); }
+    Position first_record() const noexcept { return start + page_header_bytes; }
+};
+
+// How many messages lie before a position: remembered, so that the next count starts there.
+struct CountedPlace {
+    Position position = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t payload = 0;
+};
+
+// An exclusive subscription on one lane.
+struct Attachment {
+    std::uint32_t subscription = nobody;
+    Position cursor = 0;  // last accepted
+    CountedPlace counted;
+    std::uint64_t messages_at_start = 0;  // of the lane when the subscription began
+    Charge charge;
+};
+
+// Messages of one page that are to be delivered again. Masks as in an in-flight note.
+struct Range {
+    LaneId lane = 0;
+    std::uint32_t count = 0;
+    Position from = 0;
+    Position to = 0;
+    std::uint64_t due = 0;
+    std::uint64_t redelivered = 0;
+    Charge charge;
+};
+
+// A range that was written into a consumer's ring of assignments.
+struct Outstanding {
+    std::uint64_t number = 0;
+    Range range;
+};
+
+struct Lane {
+    Lane(LaneId lane, std::uint32_t in, Resource& direct, Account& above)
+        : id(lane), destination(in), account(direct, &above) {}
+
+    const LaneId id;
+    const std::uint32_t destination;
+    Account account;  // direct-like
+    Charge charge;    // heap-like: this object
+
+    SlotState state = SlotState::live;
+    std::uint32_t session = nobody;
+    std::uint64_t birth = 0;
+    std::uint64_t closed_number = 0;  // counts closings: the highest was closed last
+    bool ending_known = false;        // closed: its tail has been found
+
+    std::deque<Page> pages;
+    Position next_start = 0;  // where the page granted next begins
+
+    // The producer. Pages that end at or before `producer_from` are behind it whatever its cell says.
+    ProducerCell* cell = nullptr;
+    Piece piece;
+    Position producer_from = 0;
+    bool start_is_shown = false;    // LaneSlot.producer_page names a page of this lane
+    PageRef revoked_page = 0;       // taken from the idle producer, which has not seen it yet
+    std::uint64_t revocations = 0;
+
+    // The window.
+    Bytes window = page_unit;
+    Bytes record_recent = 0;  // the largest record asked for lately
+    std::uint64_t asked_ns = 0;
+    std::uint64_t stepped_ns = 0;  // when `grants` was stepped last
+    std::uint64_t granted_ns = 0;  // when a request was granted last
+
+    // Waiting for memory (waiters.hpp).
+    bool waiting = false;
+    Bytes passed_by = 0;  // bytes that later requests got while this one was first
+
+    // Counting (counting.hpp).
+    CountedPlace counted;  // everything before it is complete and counted
+    std::uint64_t damaged = 0;
+
+    // Reading positions.
+    Position queue_cursor = 0;  // queue: last accepted position of the shared cursor
+    CountedPlace queue_counted;
+    std::vector<Attachment> attachments;
+
+    bool live() const noexcept { return state == SlotState::live; }
+    Bytes granted() const noexcept { return account.used(); }
+};
+
+struct Subscription {
+    std::uint32_t slot = nobody;
+    std::uint32_t session = nobody;
+    SubscriptionKind kind = SubscriptionKind::exclusive;
+    std::uint32_t destination = nobody;  // nobody: `pattern` has wildcards
+    std::string pattern;
+    Charge charge;
+    Charge range_charge;  // shared: room for a range per note, split off when they become pending
+    Piece place;
+    ConsumerPiece piece;
+    std::uint32_t consumer_slot = 0;
+    std::vector<Outstanding> outstanding;
+    std::uint64_t assigned = 0;
+    std::uint64_t messages_out_ended = 0;  // exclusive: from lanes that ended
+    bool quarantined = false;
+};
+
+// What lanes and subscriptions that are gone have contributed to a destination's books.
+struct EndedBooks {
+    std::uint64_t messages_in = 0;
+    std::uint64_t messages_out = 0;
+    std::uint64_t damaged = 0;
+    std::uint64_t redelivered = 0;
+};
+
+struct Destination {
+    Destination(std::uint32_t number, std::string full, DestinationKind what, Resource& direct,
+                Account& direct_above, Resource& heap, Account& heap_above)
+        : slot(number),
+          name(std::move(full)),
+          kind(what),
+          direct_account(direct, &direct_above),
+          heap_account(heap, &heap_above) {}
+
+    const std::uint32_t slot;
+    const std::string name;
+    const DestinationKind kind;
+    Account direct_account;
+    Account heap_account;
+    Charge charge;
+
+    std::vector<LaneId> lanes;             // in the order of the chain in `control`
+    std::vector<std::uint32_t> consumers;  // subscription slots, wildcard ones too
+    std::uint32_t producers = 0;
+
+    // A queue's claims, while it has a consumer.
+    Charge claims_charge;
+    Fd claims_fd;
+    Mapping claims_mapping;
+    ClaimsView claims;
+    std::vector<bool> consumer_slots;  // taken, by number; 0 is nobody
+    std::deque<Range> pending;         // redelivery, by lane and position
+    std::uint32_t next_consumer = 0;   // whose turn it is
+
+    EndedBooks ended;
+    std::uint64_t idle_since_ns = 0;  // 0: in use
+
+    bool has_claims() const noexcept { return claims.base != nullptr; }
+};
+
+struct Session {
+    Session(std::uint32_t number, Resource& heap, Account& above)
+        : slot(number), account(heap, &above), blocks(account) {}
+
+    const std::uint32_t slot;
+    Account account;
+    Charge charge;
+    ExchangeBlocks blocks;
+    std::vector<LaneId> lanes;
+    std::vector<std::uint32_t> subscriptions;
+    bool quarantined = false;
+    bool has_direct = false;  // was given direct read-write
+};
+
+// What outlives a lane object: positions of one slot never come twice.
+struct LaneHistory {
+    Position next_start = position_first;
+    std::uint64_t births = 0;
+};
+
+// Stated sizes, for charges of objects in private memory: the object and what containers keep for it.
+inline constexpr Bytes page_table_bytes = sizeof(Page) + 16;
+inline constexpr Bytes lane_object_bytes = sizeof(Lane) + 1024;
+inline constexpr Bytes destination_object_bytes = sizeof(Destination) + 1536;
+inline constexpr Bytes subscription_object_bytes = sizeof(Subscription) + 512;
+inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
+inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
+inline constexpr Bytes range_bytes = 2 * sizeof(Outstanding);
+
+// Each destination can always get this much. Two smallest pages, because one alone can never turn over:
+// a producer leaves its page by entering the next one (lane_writer.hpp, W3).
+inline constexpr Bytes destination_reserve = 2 * page_unit;
+
+struct Tables {
+    explicit Tables(const Clock& the_clock) : clock(the_clock) {}
+
+    const Clock& clock;
+    ControlRegion control;
+    Fd signals_fd;
+    Mapping signals_mapping;
+    SignalsView signals;
+    Fd direct_fd;
+    Fd direct_read_only;
+    Mapping direct_mapping;
+    PageView pages;
+
+    Resource direct;
+    Resource heap;
+    Account direct_root{direct, nullptr};
+    Account heap_root{heap, nullptr};
+    Charge fixed_charge;  // control, signals, these tables
+    PageAllocator units;
+
+    std::vector<LaneHistory> histories;
+    std::vector<std::unique_ptr<Destination>> destinations;
+    std::map<std::string, std::uint32_t, std::less<>> by_name;
+    std::vector<std::unique_ptr<Session>> sessions;
+    std::vector<std::unique_ptr<Subscription>> subscriptions;
+    std::vector<std::unique_ptr<Lane>> lanes;
+    std::uint64_t sessions_ever = 0;
+    std::uint64_t subscriptions_ever = 0;
+    std::uint64_t closings_ever = 0;
+    bool stopping = false;
+    bool direct_failed = false;  // a later slice of direct could not be allocated
+
+    Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id].get() : nullptr; }
+    Destination& destination_of(const Lane& lane) const noexcept {
+        return *destinations[lane.destination];
+    }
+    LaneSlot& slot(const Lane& lane) noexcept { return control.lane(lane.id); }
+    DestinationSlot& slot(const Destination& destination) noexcept {
+        return control.destination(destination.slot);
+    }
+
+    // A lane or subscription came or went: readers of the destination look at its lanes again.
+    void step_generations(Destination& destination) noexcept;
+    // Wakes all who sleep for this destination or for any.
+    void wake_sleepers(const Destination& destination) noexcept;
+    void mark_ready(const Lane& lane) noexcept;
+};
+
+}  // namespace weir::broker
+
+#endif

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The half of Grants (grants.hpp) that is about lanes which wait.
+#include <algorithm>
+
+#include "core/broker/collection.hpp"
+#include "core/broker/grants.hpp"
+#include "core/broker/retraction.hpp"
+#include "core/broker/window.hpp"
+#include "shm/barrier.hpp"
+
+namespace weir::broker {
+
+bool Grants::may_pass(const Lane& lane, Bytes bytes) const {
+    if (waiting_.empty() || waiting_.front() == lane.id) return true;
+    if (lane.account.reserved(bytes)) return true;
+    const Lane* const first = tables_->lane(waiting_.front());
+    if (first == nullptr || first->cell == nullptr) return true;
+    const Bytes wanted = units_needed(read_request(*first).record) * page_unit;
+    return bytes < wanted && first->passed_by + bytes <= std::max(passing_max, wanted);
+}
+
+void Grants::note_passing(const Lane& lane, Bytes bytes) {
+    if (waiting_.empty() || waiting_.front() == lane.id) return;
+    if (Lane* const first = tables_->lane(waiting_.front())) first->passed_by += bytes;
+}
+
+void Grants::wait(Lane& lane) {
+    lane.waiting = true;
+    lane.passed_by = 0;
+    const bool first = waiting_.empty();
+    waiting_.push_back(lane.id);
+    // relaxed: both are numbers for people.
+    tables_->slot(lane).waiting_since_ns.store(tables_->clock.now_ns(), std::memory_order_relaxed);
+    tables_->slot(tables_->destination_of(lane))
+        .blocked_producers.fetch_add(1, std::memory_order_relaxed);
+    if (first) set_hungry(true);
+}
+
+void Grants::stop_waiting(Lane& lane) {
+    if (!lane.waiting) return;
+    lane.waiting = false;
+    std::erase(waiting_, lane.id);
+    // relaxed: both are numbers for people.
+    tables_->slot(lane).waiting_since_ns.store(0, std::memory_order_relaxed);
+    tables_->slot(tables_->destination_of(lane))
+        .blocked_producers.fetch_sub(1, std::memory_order_relaxed);
+    if (waiting_.empty()) set_hungry(false);
+}
+
+// A consumer that passed a page and saw nobody hungry does not ring: after the store and the membarrier
+// every later one rings, and what the earlier ones passed is looked for once more.
+void Grants::set_hungry(bool hungry) {
+    // relaxed: ordered by the membarrier below.
+    tables_->signals.head().hungry.store(hungry ? 1 : 0, std::memory_order_relaxed);
+    if (!hungry) return;
+    // barrier: store, membarrier, look again.
+    barrier_everywhere();
+    for (const auto& lane : tables_->lanes)
+        if (lane) collect(*tables_, *lane);
+}
+
+void Grants::serve_waiting() {
+    if (waiting_.empty()) return;
+    const std::deque<LaneId> order = waiting_;
+    for (const LaneId id : order) {
+        Lane& lane = *tables_->lane(id);
+        const Request request = read_request(lane);
+        // relaxed: the broker's own word.
+        const WaitReason before = tables_->slot(lane).reason.load(std::memory_order_relaxed);
+        WaitReason reason = before;
+        if (!request.blocked) {
+            stop_waiting(lane);  // gave up: the next in line is served as the first
+        } else if (lane.revoked_page == 0 && (has_room_ahead(lane, request.record) ||
+                                              grant_first(lane, request, reason))) {
+            granted(lane);
+        } else if (reason != before && reason != WaitReason::none) {
+            refused(lane, request, reason);
+        }
+    }
+}
+
+}  // namespace weir::broker

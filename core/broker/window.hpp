@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How much a lane is granted ahead of its producer, and in pages of which size.
+//
+// A lane begins with one smallest page. Each time it asks again within a few milliseconds its window
+// doubles, so that a fast producer asks at most every few milliseconds; when it asks rarely, its window
+// shrinks. A page is a sixteenth of the window: large enough that pages are rare events for a fast lane, small
+// enough that a window is several of them. A record that needs more gets a page of its own size, and
+// records between 64 KiB and 1 MiB get runs that hold several.
+//
+// All of it is arithmetic on copies, so it is tested as tables.
+#ifndef WEIR_CORE_BROKER_WINDOW_HPP
+#define WEIR_CORE_BROKER_WINDOW_HPP
+
+#include <algorithm>
+#include <bit>
+
+#include "core/base/clock.hpp"
+#include "core/broker/page_allocator.hpp"
+#include "shm/record.hpp"
+
+namespace weir::broker {
+
+inline constexpr std::uint64_t window_max = 64 * 1024 * 1024;
+inline constexpr std::uint64_t asks_soon_ns = 4 * ns_per_ms;
+inline constexpr std::uint64_t asks_rarely_ns = 200 * ns_per_ms;
+inline constexpr std::uint64_t page_part_of_window = 16;
+inline constexpr std::uint64_t run_records_max = 4;
+
+// The largest window of one lane in a region of this size.
+constexpr std::uint64_t window_limit(std::uint64_t direct_bytes) noexcept {
+    return std::max(page_unit, std::min(window_max, direct_bytes / 8));
+}
+
+constexpr std::uint64_t next_window(std::uint64_t window, std::uint64_t since_last_ns,
+                                    std::uint64_t limit) noexcept {
+    if (since_last_ns < asks_soon_ns) return std::min(window * 2, limit);
+    if (since_last_ns > asks_rarely_ns) return std::max(window / 2, page_unit);
+    return window;
+}
+
+// The smallest grant that lets a record of this size be written.
+constexpr Units units_needed(std::uint64_t record) noexcept {
+    return page_bytes_for(std::max(record, commit_word_bytes)) / page_unit;
+}
+
+// The page that suits a lane. `free_bytes`: when little is left, pages become smaller.
+constexpr Units units_suited(std::uint64_t window, std::uint64_t record,
+                             std::uint64_t free_bytes) noexcept {
+    const auto class_of = [](std::uint64_t bytes) {
+        return std::bit_floor(std::clamp(bytes / page_part_of_window, page_unit, page_class_max));
+    };
+    const std::uint64_t page = std::min(class_of(window), class_of(free_bytes));
+    const Units needed = units_needed(record);
+    if (needed * page_unit <= page) return page / page_unit;
+    if (record <= 64 * 1024) return std::bit_ceil(needed);
+    if (record >= page_class_max) return needed;
+    const std::uint64_t part = std::min(window, free_bytes) / page_part_of_window;
+    const std::uint64_t records = std::clamp<std::uint64_t>(part / record, 1, run_records_max);
+    return units_needed(records * record);
+}
+
+}  // namespace weir::broker
+
+#endif
