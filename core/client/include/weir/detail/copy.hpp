@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Copying a payload into a record.
+//
+// For small messages the call of memcpy and its choice by size cost as much as the copy. Up to 128
+// bytes are moved here, in blocks of 16 whose last one overlaps the one before; the compiler turns
+// each fixed-size memcpy below into one load and one store.
+#ifndef WEIR_DETAIL_COPY_HPP
+#define WEIR_DETAIL_COPY_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace weir::detail {
+
+inline constexpr std::size_t inline_copy_max = 128;
+
+template <std::size_t Block>
+inline void copy_block(std::byte* to, const std::byte* from) noexcept {
+    std::byte block[Block];
+    std::memcpy(block, from, Block);
+    std::memcpy(to, block, Block);
+}
+
+// Copies `bytes` bytes; the areas do not overlap. A zero length may come with a null source.
+inline void copy_payload(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+    if (bytes > inline_copy_max) {
+        std::memcpy(to, from, bytes);
+        return;
+    }
+    if (bytes >= 16) {
+        for (std::size_t at = 0; at + 16 <= bytes; at += 16) copy_block<16>(to + at, from + at);
+        copy_block<16>(to + bytes - 16, from + bytes - 16);
+    } else if (bytes >= 8) {
+        copy_block<8>(to, from);
+        copy_block<8>(to + bytes - 8, from + bytes - 8);
+    } else {
+        for (std::size_t at = 0; at < bytes; ++at) to[at] = from[at];
+    }
+}
+
+}  // namespace weir::detail
+
+#endif

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A producer's way beside the hot one: opening, asking for pages, waiting for a grant.
+//
+// A send that finds no room in its page takes the next granted one. If there is none it says in its
+// ProducerCell how large a record it has and that it waits, sets its need bit, rings if the broker
+// sleeps, and sleeps on the lane's `grants` word, which the broker steps with each grant and each
+// change of the reason for not granting.
+//
+//   send                                      broker
+//   wanted, waiting := 1
+//   need bit; broker_asleep? ring ----------> looks at the lane
+//                                             links a page, raises the stop, or notes the reason
+//   grants changed? <------------------------ steps `grants`, wakes
+//   looks for its page again
+#include <algorithm>
+
+#include "core/base/bytes.hpp"
+#include "core/base/clock.hpp"
+#include "core/client/cores.hpp"
+#include "core/client/open.hpp"
+#include "core/client/wake_fd.hpp"
+
+namespace weir::detail {
+namespace {
+
+// How long a send that may not wait gives the broker to answer at all. The broker answers within a
+// turn; this is for one that was not scheduled.
+constexpr std::uint64_t answer_ns = 50 * ns_per_ms;
+// The same when it has refused before and may not repeat itself.
+constexpr std::uint64_t repeated_answer_ns = 2 * ns_per_ms;
+
+// Bytes to give up so that a payload which begins `before` bytes behind `position` lies on a
+// multiple of `alignment`. Pages begin at multiples of 4096, in their lane as in memory, so
+// positions tell.
+std::uint64_t gap_for(Position position, std::uint64_t alignment, std::uint64_t before) noexcept {
+    return (alignment - (position + before) % alignment) % alignment;
+}
+
+std::string why(WaitReason reason) {
+    switch (reason) {
+        case WaitReason::none: return "the broker has not answered yet";
+        case WaitReason::direct_full:
+            return "direct memory is full: consumers have to read, or start the broker with a "
+                   "larger "
+                   "--direct";
+        case WaitReason::direct_fragmented:
+            return "direct memory has room, but not in one piece: it is being cleared";
+        case WaitReason::heap_full:
+            return "heap-like memory is short: close what is not used, or start the broker with a "
+                   "larger --heap";
+        case WaitReason::broker_stopping: return "the broker is stopping";
+        case WaitReason::lane_exhausted: return "the lane is at its end: open the producer again";
+    }
+    return "the broker gave a reason that this build does not know";
+}
+
+}  // namespace
+
+ProducerCore::ProducerCore() = default;
+
+ProducerCore::~ProducerCore() {
+    if (connection == nullptr) return;
+    if (connection->forked()) {
+        // The waiting belongs to the parent: ending it here would end it there.
+        static_cast<void>(wake_fd.release());
+        return;
+    }
+    const bool was_open = open;
+    connection->leave(this);
+    close();
+    if (was_open) connection->close_producer(lane);
+}
+
+void ProducerCore::close() noexcept {
+    open = false;
+    plain_limit = 0;
+    ask_at = never;
+    writer = LaneWriter();
+    wake_fd.reset();
+}
+
+void ProducerCore::wake() noexcept {
+    if (anyone_sleeps(*sleepers)) {
+        // A queue's message is for one consumer; each subscriber of a topic gets its own look.
+        if (kind == DestinationKind::queue)
+            wake_one(*sleepers);
+        else
+            wake_all(*sleepers);
+    }
+    if (anyone_sleeps(*anyone)) wake_all(*anyone);
+}
+
+void ProducerCore::ask() noexcept {
+    set_lane_bit(connection->signals().head().need, lane);
+    connection->ring_if_asleep();
+}
+
+void ProducerCore::ask_ahead() noexcept {
+    if (!open) return;
+    if (writer.runs_low()) {
+        ask_at = never;  // once; the next page asks again if it has to
+        ask();
+        return;
+    }
+    // relaxed: both are hints for when to ask.
+    const Position stop = stop_position(slot->stop_and_revocations.load(std::memory_order_relaxed));
+    ask_at = stop - slot->window_bytes.load(std::memory_order_relaxed) / 2;  // relaxed: as above
+}
+
+std::optional<SendError> ProducerCore::refusal(std::uint64_t payload,
+                                               std::uint64_t envelope) const noexcept {
+    if (made_under_forks != forks()) return SendError::forked;
+    if (!open) return SendError::closed;
+    if (payload > largest || envelope > largest - payload) return SendError::too_large;
+    return std::nullopt;
+}
+
+// Goes to the next page that has room for `bytes`, passing smaller ones that were granted before
+// it.
+ClaimStatus ProducerCore::enter_page(std::uint64_t bytes) noexcept {
+    for (;;) {
+        const ClaimStatus status = writer.advance(bytes);
+        if (status != ClaimStatus::no_grant || !writer.has_room_further_on(bytes)) return status;
+        if (writer.advance(0) != ClaimStatus::ok) return ClaimStatus::no_grant;
+    }
+}
+
+Result<std::byte*, SendError> ProducerCore::room(std::uint64_t bytes, std::uint64_t alignment,
+                                                 std::uint64_t before_payload) {
+    std::uint64_t deadline_ns = 0;
+    for (;;) {
+        const std::uint64_t gap = gap_for(writer.tail(), alignment, before_payload);
+        if (std::byte* const record = writer.claim(gap + bytes))
+            return gap == 0 ? record : LaneWriter::skip_ahead(record, gap);
+        const std::uint64_t wanted = bytes + gap_for(page_header_bytes, alignment, before_payload);
+        switch (enter_page(wanted)) {
+            case ClaimStatus::ok:
+                // relaxed: it may have gone on waiting for the sake of its descriptor; a hint.
+                cell->waiting.store(0, std::memory_order_relaxed);
+                ask_ahead();
+                break;
+            case ClaimStatus::closed:
+                return fail(connection->alive() ? SendError::closed : SendError::broker_down);
+            case ClaimStatus::no_grant: {
+                if (deadline_ns == 0)
+                    deadline_ns = options.timeout
+                                      ? deadline_after(static_cast<std::uint64_t>(
+                                            std::max<std::int64_t>(options.timeout->count(), 0)))
+                                      : no_deadline;
+                if (const auto error = wait_for_grant(wanted, deadline_ns)) return fail(*error);
+            }
+        }
+    }
+}
+
+namespace {
+
+// One wait for a grant, from asking to its end. It notes in `last_wait` what it waited for.
+class GrantWait {
+public:
+    GrantWait(ProducerCore& core, std::uint64_t bytes) : core_(core), began_ns_(monotonic_ns()) {
+        // relaxed: both are published by the need bit.
+        core_.cell->wanted.store(bytes, std::memory_order_relaxed);
+        // relaxed: as above.
+        core_.cell->waiting.store(1, std::memory_order_relaxed);
+    }
+    ~GrantWait() {
+        WaitInfo& info = core_.last_wait.emplace();
+        const Superblock& super = core_.connection->control().superblock();
+        info.reason = reason_;
+        info.waited_ns = monotonic_ns() - began_ns_;
+        // relaxed: a figure for people.
+        info.direct_used = super.direct.used.load(std::memory_order_relaxed);
+        info.direct_capacity = core_.connection->control().limits.direct_bytes;
+        info.sentence = sentence(info);
+    }
+    GrantWait(const GrantWait&) = delete;
+    GrantWait& operator=(const GrantWait&) = delete;
+
+    // The state of `grants`; to be read before the lane is looked at.
+    std::uint32_t grants() const noexcept {
+        // SYNC(granted) acquire: the link, or the reason, is visible with the step.
+        return core_.slot->grants.load(std::memory_order_acquire);
+    }
+    WaitReason reason() noexcept {
+        // relaxed: made visible by the step of `grants`.
+        const WaitReason now = core_.slot->reason.load(std::memory_order_relaxed);
+        if (now != WaitReason::none) reason_ = now;
+        return now;
+    }
+    std::uint64_t answer_until() noexcept {
+        return deadline_after(reason() == WaitReason::none ? answer_ns : repeated_answer_ns);
+    }
+    void end() noexcept {
+        // relaxed: a late clear costs the broker one more look.
+        core_.cell->waiting.store(0, std::memory_order_relaxed);
+        // relaxed: as above.
+        core_.cell->wanted.store(0, std::memory_order_relaxed);
+    }
+
+private:
+    std::string sentence(const WaitInfo& info) const {
+        std::string text = core_.destination + " waited " + format_duration_ns(info.waited_ns) +
+                           " for memory (" + format_size(info.direct_used) + " of " +
+                           format_size(info.direct_capacity) +
+                           " direct memory in use): " + why(info.reason);
+        if (core_.connection->consumes(core_.destination))
+            text += "; this process consumes " + core_.destination +
+                    " itself, so it may be waiting for what it holds";
+        return text;
+    }
+
+    ProducerCore& core_;
+    std::uint64_t began_ns_;
+    WaitReason reason_ = WaitReason::none;
+};
+
+}  // namespace
+
+// Nothing once a page was entered, else why not.
+std::optional<SendError> ProducerCore::wait_for_grant(std::uint64_t bytes,
+                                                      std::uint64_t deadline_ns) {
+    GrantWait wait(*this, bytes);
+    const bool at_once = options.on_full == OnFull::fail;
+    const std::uint64_t until_ns = at_once ? wait.answer_until() : deadline_ns;
+    const std::uint64_t spin_until_ns = may_spin() ? deadline_after(spin_ns) : 0;
+    std::uint32_t asked_at = 0;
+    for (bool asked = false;; asked = true) {
+        const std::uint32_t seen = wait.grants();
+        if (enter_page(bytes) == ClaimStatus::ok) {
+            wait.end();
+            ask_ahead();
+            return std::nullopt;
+        }
+        const WaitReason reason = wait.reason();
+        const bool answered = asked && seen != asked_at && reason != WaitReason::none;
+        std::optional<SendError> error;
+        if ((asked && reason == WaitReason::broker_stopping) || !connection->alive())
+            error = SendError::broker_down;
+        else if (asked && reason == WaitReason::lane_exhausted)
+            error = SendError::closed;
+        else if (at_once && (answered || (asked && monotonic_ns() >= until_ns)))
+            error = SendError::no_grant;
+        else if (!at_once && monotonic_ns() >= until_ns)
+            error = SendError::timed_out;
+        if (error) {
+            // Who offered a descriptor goes on waiting: the grant makes it readable.
+            if (wake_fd == nullptr) {
+                wait.end();
+            } else {
+                wake_fd->disarm();
+                wake_fd->arm(slot->grants, seen);
+            }
+            return error;
+        }
+        asked_at = seen;
+        ask();
+        while (wait.grants() == seen && monotonic_ns() < spin_until_ns) relax();
+        futex_wait(slot->grants, seen, slice_before(until_ns));
+    }
+}
+
+Result<std::unique_ptr<ProducerCore>, Error<OpenError>> open_producer(
+    const std::shared_ptr<Connection>& connection, const DestinationName& name,
+    const ProducerOptions& options) {
+    auto opened = connection->open_producer(name.full);
+    if (!opened) return fail(opened.error());
+    const protocol::ProducerOpened& answer = opened->answer;
+    const ControlView& control = connection->control();
+    auto core = std::make_unique<ProducerCore>();
+    core->kind = name.kind;
+    core->lane = answer.lane;
+    core->destination_slot = answer.destination;
+    core->slot = &control.lane(answer.lane);
+    core->cell = opened->cell;
+    core->largest = std::min(control.limits.largest_message, payload_bytes_max);
+    core->destination = name.full;
+    core->options = options;
+    core->connection = connection;
+    core->made_under_forks = forks();
+    core->ready = &connection->signals().head().ready[answer.lane];
+    core->sleepers = &connection->signals().destination(answer.destination).word;
+    core->anyone = &connection->signals().head().anyone.word;
+    core->writer = LaneWriter(connection->writable(), *core->slot, *core->cell);
+    if (answer.page != 0)
+        core->writer.resume(answer.page, answer.tail, answer.messages, answer.payload);
+    core->open = true;
+    core->plain_limit = options.timestamps ? 0 : core->largest + 1;
+    core->ask_ahead();
+    connection->join(core.get());
+    return core;
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/client/topic_source.hpp"
+
+#include <algorithm>
+
+#include "core/client/expiry.hpp"
+#include "shm/shared_reader.hpp"
+
+namespace weir::detail {
+namespace {
+
+// Messages from one lane before the next one gets its turn, and looks at an only lane before the
+// long way.
+constexpr std::uint32_t burst = 256;
+
+bool readable(SlotState state) noexcept {
+    return state == SlotState::live || state == SlotState::closed ||
+           state == SlotState::quarantined;
+}
+
+}  // namespace
+
+TopicSource::TopicSource(Connection& connection, const OpenedConsumer& opened)
+    : connection_(&connection),
+      piece_(opened.piece),
+      subscription_(opened.answer.subscription),
+      destination_(opened.answer.destination) {}
+
+std::uint32_t TopicSource::generation() const noexcept {
+    const ControlView& control = connection_->control();
+    const auto& word = destination_ != 0 ? control.destination(destination_ - 1).lanes_generation
+                                         : control.superblock().lanes_generation;
+    // relaxed: a late look finds the change later; the last look before sleeping is behind a
+    // membarrier.
+    return word.load(std::memory_order_relaxed);
+}
+
+TopicSource::Lane* TopicSource::lane_with(LaneId id) noexcept {
+    const auto found = std::find_if(lanes_.begin(), lanes_.end(),
+                                    [id](const Lane& lane) { return lane.id == id; });
+    return found == lanes_.end() ? nullptr : &*found;
+}
+
+void TopicSource::add_if_ours(LaneId id, std::vector<Lane>& found) {
+    const LaneSlot& slot = connection_->control().lane(id);
+    // SYNC(slot_live) acquire: the slot's fields and our cursor in this lane are set.
+    if (!readable(slot.state.load(std::memory_order_acquire))) return;
+    // relaxed: visible with the state.
+    const std::uint32_t destination = slot.destination.load(std::memory_order_relaxed);
+    if (destination_ != 0 && destination != destination_ - 1) return;
+    std::atomic<std::uint64_t>& cursor = piece_.cursor(id);
+    // relaxed: visible with the state; from then on written by this side only.
+    if (cursor.load(std::memory_order_relaxed) == 0) return;
+    // relaxed: visible with the state.
+    const std::uint64_t birth = slot.birth.load(std::memory_order_relaxed);
+    if (Lane* const known = lane_with(id); known != nullptr && known->birth == birth) {
+        found.push_back(*known);
+        found.back().gone = false;
+        return;
+    }
+    found.push_back(Lane{.id = id,
+                         .birth = birth,
+                         .slot = &slot,
+                         .cursor = &cursor,
+                         .reader = LaneReader(connection_->readable(), id)});
+}
+
+// Makes the list of lanes anew. The chain may change under the walk; then the generation is stepped
+// behind that, differs from the one noted here, and the next look walks again.
+void TopicSource::refresh(ConsumerCore& core) {
+    leave(core);
+    stale_ = false;
+    seen_generation_ = generation();
+    const ControlView& control = connection_->control();
+    std::vector<Lane> found;
+    if (destination_ == 0) {
+        for (LaneId id = 0; id < control.limits.lanes; ++id) add_if_ours(id, found);
+    } else {
+        const DestinationSlot& slot = control.destination(destination_ - 1);
+        // SYNC(slot_live) acquire: the lane that is named is complete.
+        std::uint32_t next = slot.first_lane.load(std::memory_order_acquire);
+        for (std::uint32_t steps = 0;
+             next != 0 && next <= control.limits.lanes && steps < control.limits.lanes; ++steps) {
+            add_if_ours(next - 1, found);
+            // SYNC(slot_live) acquire: as above.
+            next = control.lane(next - 1).next_lane.load(std::memory_order_acquire);
+        }
+    }
+    lanes_ = std::move(found);
+    current_ = 0;
+}
+
+// Finds the page of `position`. False while there is none: the lane waits for its next page.
+bool TopicSource::stand(Lane& lane, Position position) noexcept {
+    const PageView pages = connection_->readable();
+    const PageRef page = page_of(pages, *lane.slot, position);
+    if (page == 0) return false;
+    // relaxed: ordered against the second look by the broker's membarrier (enter and retract).
+    piece_.cell().entering.store(page, std::memory_order_relaxed);
+    // barrier: the page is named before it is looked for again, in program order.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (page_of(pages, *lane.slot, position) != page) return false;
+    lane.reader.stand(page, position);
+    if (lane.page == 0) lane.page = page;
+    return true;
+}
+
+bool TopicSource::enter(ConsumerCore& core, Lane& lane) noexcept {
+    // relaxed: ordered against the look at the state by the broker's membarrier.
+    core.cell->looking_at.store(lane.id + 1, std::memory_order_relaxed);
+    // barrier: the lane is named before its state is looked at, in program order.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    // SYNC(slot_live) acquire: this use of the slot, if it is one.
+    const SlotState state = lane.slot->state.load(std::memory_order_acquire);
+    // relaxed: visible with the state.
+    if (!readable(state) || lane.slot->birth.load(std::memory_order_relaxed) != lane.birth) {
+        lane.gone = stale_ = true;
+        return false;
+    }
+    if (lane.reader.standing()) {
+        // relaxed: as in `stand`.
+        core.cell->entering.store(lane.reader.page(), std::memory_order_relaxed);
+        // barrier: as in `stand`.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        if (lane.reader.page_is_current()) return true;
+        return stand(lane, lane.reader.position());
+    }
+    // relaxed: written by this side since the lane can be seen.
+    return stand(lane, lane.cursor->load(std::memory_order_relaxed));
+}
+
+// What the short way gave out since the lane was taken in hand becomes a run.
+void TopicSource::note_run(const ConsumerCore& core) {
+    if (!in_hand_ || core.automatic || core.received < hand_serial_) return;
+    const Lane& lane = lanes_[current_];
+    if (runs_.empty() || runs_.back().lane != lane.id) runs_.push_back({hand_serial_, lane.id, 0});
+    runs_.back().end = lane.reader.position();
+}
+
+void TopicSource::leave(ConsumerCore& core) noexcept {
+    note_run(core);
+    if (in_hand_ && core.automatic)
+        set_cursor(core, lanes_[current_], lanes_[current_].reader.position());
+    in_hand_ = false;
+    core.drop_hand();
+    // relaxed: the broker reads both behind a membarrier; a late clear costs it one more look.
+    core.cell->looking_at.store(0, std::memory_order_relaxed);
+    // relaxed: as above.
+    core.cell->entering.store(0, std::memory_order_relaxed);
+}
+
+// Moves the cursor and tells the broker if that lets a page go.
+void TopicSource::set_cursor(ConsumerCore& core, Lane& lane, Position position) noexcept {
+    // relaxed: written by this side only.
+    if (position > lane.cursor->load(std::memory_order_relaxed)) {
+        // SYNC(cursor_set) release: everything before this position has been read.
+        lane.cursor->store(position, std::memory_order_release);
+    }
+    if (!lane.owes_passed || position <= lane.reader.page_start()) return;
+    lane.owes_passed = false;
+    core.passed(lane.id);
+}
+
+// Called when the reader may have stepped into another page; everything before `position` has been
+// read.
+void TopicSource::pass_pages(ConsumerCore& core, Lane& lane, Position position) noexcept {
+    if (lane.reader.page() == lane.page) return;
+    lane.page = lane.reader.page();
+    lane.owes_passed = true;
+    if (core.automatic || runs_.empty()) set_cursor(core, lane, position);
+}
+
+void TopicSource::take_in_hand(ConsumerCore& core, Lane& lane) noexcept {
+    in_hand_ = true;
+    hand_serial_ = core.received + 1;
+    core.hand = Hand::lane;
+    core.turns = burst;
+    core.alone = lanes_.size() == 1 && core.wake_fd == nullptr;
+    core.reader = &lane.reader;
+    core.cursor = lane.cursor;
+}
+
+Result<Message, ReceiveError> TopicSource::look_into(ConsumerCore& core, Lane& lane) {
+    const std::uint64_t damaged = lane.reader.damaged();
+    for (;;) {
+        const RecordView record = lane.reader.look(&core.cell->entering);
+        if (!record) break;
+        pass_pages(core, lane, record.position);
+        lane.reader.pass(record);
+        if (has_expired(record)) {
+            ++core.received;
+            core.count_expired();
+            continue;
+        }
+        core.count_damaged(lane.reader.damaged() - damaged);
+        if (!in_hand_) take_in_hand(core, lane);
+        core.alone = lanes_.size() == 1 && core.wake_fd == nullptr;
+        ++core.received;
+        return core.give(record, false);
+    }
+    pass_pages(core, lane, lane.reader.position());
+    core.count_damaged(lane.reader.damaged() - damaged);
+    if (core.automatic || runs_.empty()) set_cursor(core, lane, lane.reader.position());
+    return fail(ReceiveError::timed_out);
+}
+
+Result<Message, ReceiveError> TopicSource::look(ConsumerCore& core) {
+    const bool had_hand = in_hand_;
+    if (had_hand && core.turns != 0) {
+        // The short way met something that it leaves to this one: a new page, an envelope, or no
+        // message.
+        note_run(core);
+        if (auto message = look_into(core, lanes_[current_])) return message;
+    }
+    const std::size_t last = current_;
+    if (had_hand) leave(core);
+    if (stale_ || generation() != seen_generation_) refresh(core);
+    if (lanes_.empty()) return fail(ReceiveError::timed_out);
+    const std::size_t count = lanes_.size();
+    const std::size_t first = had_hand && last < count && count > 1 ? last + 1 : last;
+    const auto& ready = connection_->signals().head().ready;
+    for (std::size_t step = 0; step < count; ++step) {
+        current_ = (first + step) % count;
+        Lane& lane = lanes_[current_];
+        // relaxed: a hint. Only the broker clears it, and looks again itself (S1).
+        const bool idle = ready[lane.id].load(std::memory_order_relaxed) == 0;
+        if ((idle && count > 1) || !enter(core, lane)) continue;
+        if (auto message = look_into(core, lane)) return message;
+    }
+    Lane& only = lanes_[current_];
+    // relaxed: a closed lane is let go as soon as it is empty, so that the broker may end it.
+    if (count == 1 && !only.gone && only.reader.standing() &&
+        only.slot->state.load(std::memory_order_relaxed) == SlotState::live) {
+        take_in_hand(core, only);
+    } else {
+        leave(core);
+    }
+    return fail(ReceiveError::timed_out);
+}
+
+void TopicSource::first_look(ConsumerCore& core) {
+    refresh(core);
+    for (Lane& lane : lanes_) {
+        if (!enter(core, lane)) continue;
+        while (const RecordView record = lane.reader.look(&core.cell->entering))
+            lane.reader.pass(record);
+        lane.page = lane.reader.page();
+        lane.owes_passed = true;
+        set_cursor(core, lane, lane.reader.position());
+    }
+    leave(core);
+}
+
+void TopicSource::acknowledge(ConsumerCore& core, std::uint64_t serial, Position end) noexcept {
+    if (core.automatic) {
+        if (in_hand_) set_cursor(core, lanes_[current_], lanes_[current_].reader.position());
+        return;
+    }
+    note_run(core);
+    const bool all = serial >= core.received;
+    while (!runs_.empty() && runs_.front().first_serial <= serial) {
+        const Run run = runs_.front();
+        const bool whole = all || (runs_.size() > 1 && runs_[1].first_serial <= serial);
+        // A lane that is not there any more has ended, and with it what was in it.
+        if (Lane* const lane = lane_with(run.lane)) set_cursor(core, *lane, whole ? run.end : end);
+        if (!whole) return;
+        runs_.pop_front();
+    }
+    hand_serial_ = core.received + 1;
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading a topic: one exclusive subscription with a cursor in each lane of the destinations it
+// means.
+//
+// Which lanes there are stands in `control`; a generation count tells when that changed. The broker
+// has attached the subscription to a lane (set its cursor) before the lane can be seen, so a lane
+// without a cursor is none of ours. Lanes are looked at in turn, a bounded number of messages each;
+// ready bytes keep idle ones untouched.
+//
+// Invariants
+//   T1  while a lane's pages are looked at, `looking_at` names it and its state was seen live
+//   behind that T2  a cursor is never above a message that was not acknowledged T3  between two
+//   visits of a lane nothing but its position is kept: its pages may have gone meanwhile
+#ifndef WEIR_CORE_CLIENT_TOPIC_SOURCE_HPP
+#define WEIR_CORE_CLIENT_TOPIC_SOURCE_HPP
+
+#include <deque>
+#include <vector>
+
+#include "core/client/connection.hpp"
+
+namespace weir::detail {
+
+class TopicSource {
+public:
+    TopicSource(Connection& connection, const OpenedConsumer& opened);
+
+    // Steps to the end of every lane that is there now: what is sent from here on will be received.
+    void first_look(ConsumerCore& core);
+    // One look at each lane that may have something, beginning behind the one in hand.
+    Result<Message, ReceiveError> look(ConsumerCore& core);
+    // Puts down the lane in hand, so that the broker may end it.
+    void leave(ConsumerCore& core) noexcept;
+    // Acknowledges up to the message with this serial number, which ends at `end` in its lane. All
+    // that was received: any end.
+    void acknowledge(ConsumerCore& core, std::uint64_t serial, Position end) noexcept;
+
+    std::uint32_t subscription() const noexcept { return subscription_; }
+
+private:
+    struct Lane {
+        LaneId id = 0;
+        std::uint64_t birth = 0;
+        const LaneSlot* slot = nullptr;
+        std::atomic<std::uint64_t>* cursor = nullptr;
+        LaneReader reader;
+        PageRef page = 0;          // where the last message lay
+        bool owes_passed = false;  // a page was left that the cursor is still in
+        bool gone = false;
+    };
+    // Messages received one behind the other from one lane and not acknowledged yet.
+    struct Run {
+        std::uint64_t first_serial;
+        LaneId lane;
+        Position end;  // of the last one
+    };
+
+    bool enter(ConsumerCore& core, Lane& lane) noexcept;
+    bool stand(Lane& lane, Position position) noexcept;
+    Result<Message, ReceiveError> look_into(ConsumerCore& core, Lane& lane);
+    void pass_pages(ConsumerCore& core, Lane& lane, Position position) noexcept;
+    void set_cursor(ConsumerCore& core, Lane& lane, Position position) noexcept;
+    void note_run(const ConsumerCore& core);
+    void take_in_hand(ConsumerCore& core, Lane& lane) noexcept;
+    void refresh(ConsumerCore& core);
+    void add_if_ours(LaneId id, std::vector<Lane>& found);
+    Lane* lane_with(LaneId id) noexcept;
+    std::uint32_t generation() const noexcept;
+
+    Connection* connection_;
+    ConsumerPiece piece_;
+    std::uint32_t subscription_;
+    std::uint32_t destination_;  // slot + 1, 0: a pattern
+    std::uint32_t seen_generation_ = 0;
+    std::vector<Lane> lanes_;
+    std::size_t current_ = 0;
+    bool in_hand_ = false;
+    std::uint64_t hand_serial_ = 0;  // of the first message since the lane was taken in hand
+    bool stale_ = true;              // lanes_ has to be made anew
+    std::deque<Run> runs_;           // cumulative acknowledgement only
+};
+
+}  // namespace weir::detail
+
+#endif

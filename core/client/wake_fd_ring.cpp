@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waiting on a word through io_uring; see wake_fd.hpp. liburing 2.3 does not know the operation, so
+// its submission entry is filled by hand.
+//
+// What is offered for epoll is an eventfd that the ring signals, and completions are run only when
+// this side asks for them (DEFER_TASKRUN). Otherwise the kernel would interrupt the waiting thread
+// to run them, and its epoll_wait would return EINTR at each message (tried). Such a ring belongs
+// to the thread that made it. A consumer that has moved to another thread gets a new ring behind
+// the same eventfd; the kernel ends the old one's wait a moment later, which is the one exception
+// from F1.
+#include <liburing.h>
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "core/base/fd.hpp"
+#include "core/client/wake_fd.hpp"
+
+namespace weir::detail {
+namespace {
+
+constexpr std::uint8_t futex_wait_operation = 51;  // IORING_OP_FUTEX_WAIT
+constexpr std::int32_t futex_word_is_32_bits = 2;  // FUTEX2_SIZE_U32; not private: shared memory
+constexpr unsigned entries = 4;
+constexpr unsigned flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+
+enum class Tag : std::uint64_t { wait = 1, period, cancel };
+
+std::uint64_t number(Tag tag) noexcept { return static_cast<std::uint64_t>(tag); }
+
+class RingWakeFd final : public WakeFd {
+public:
+    RingWakeFd() : event_(::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    ~RingWakeFd() override {
+        disarm();
+        end();
+    }
+
+    // False where io_uring is refused or does not know how to wait on a word.
+    bool start() noexcept {
+        if (!event_ || !begin()) return false;
+        // A wait that ends at once, because the word differs, shows whether the operation is known.
+        const std::atomic<std::uint32_t> probe{1};
+        arm(probe, 0);
+        disarm();
+        return result_ == -EAGAIN;
+    }
+
+    int fd() const noexcept override { return event_.get(); }
+
+    void arm(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept override {
+        std::uint64_t count = 0;
+        static_cast<void>(
+            !::read(event_.get(), &count, sizeof count));  // EAGAIN: it was unreadable
+        if (submit_wait(word, expected) == -EEXIST) {
+            end();
+            if (begin()) submit_wait(word, expected);
+        }
+        io_uring_cqe* done = nullptr;
+        // It may have ended in its submission; and where it could not begin, nobody will signal.
+        if (outstanding_ == 0 || io_uring_peek_cqe(&ring_, &done) == 0) make_readable();
+    }
+
+    void disarm() noexcept override {
+        if (outstanding_ == 0) return;
+        io_uring_sqe* const cancel = io_uring_get_sqe(&ring_);
+        io_uring_prep_cancel64(cancel, number(Tag::wait), 0);
+        cancel->user_data = number(Tag::cancel);
+        if (io_uring_submit(&ring_) < 0) {  // EEXIST: made by another thread
+            end();
+            static_cast<void>(begin());
+        } else {
+            for (++outstanding_; outstanding_ != 0;) {
+                io_uring_cqe* done = nullptr;
+                if (io_uring_wait_cqe(&ring_, &done) != 0) continue;  // EINTR
+                if (done->user_data == number(Tag::wait)) result_ = done->res;
+                io_uring_cqe_seen(&ring_, done);
+                --outstanding_;
+            }
+        }
+        make_readable();  // F2
+    }
+
+private:
+    bool begin() noexcept {
+        if (io_uring_queue_init(entries, &ring_, flags) != 0) return false;
+        ready_ = true;
+        return io_uring_register_eventfd(&ring_, event_.get()) == 0;
+    }
+    void end() noexcept {
+        if (ready_) io_uring_queue_exit(&ring_);
+        ready_ = false;
+        outstanding_ = 0;
+    }
+
+    int submit_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept {
+        if (!ready_) return -EBADF;
+        io_uring_sqe* const wait = io_uring_get_sqe(&ring_);
+        io_uring_prep_nop(wait);
+        wait->opcode = futex_wait_operation;
+        wait->fd = futex_word_is_32_bits;
+        wait->addr = reinterpret_cast<std::uint64_t>(&word);  // NOLINT: the kernel's format
+        wait->off = expected;
+        wait->addr3 = FUTEX_BITSET_MATCH_ANY;
+        wait->flags |= IOSQE_IO_LINK;
+        wait->user_data = number(Tag::wait);
+        io_uring_sqe* const period = io_uring_get_sqe(&ring_);
+        io_uring_prep_link_timeout(period, &period_, 0);
+        period->user_data = number(Tag::period);
+        const int submitted = io_uring_submit(&ring_);
+        if (submitted > 0) outstanding_ = 2;
+        return submitted;
+    }
+
+    void make_readable() noexcept {
+        const std::uint64_t one = 1;
+        static_cast<void>(!::write(event_.get(), &one, sizeof one));  // EAGAIN: it is readable
+    }
+
+    Fd event_;
+    io_uring ring_{};
+    bool ready_ = false;
+    unsigned outstanding_ = 0;  // completions still to come
+    std::int32_t result_ = 0;   // of the last wait
+    __kernel_timespec period_{.tv_sec = wake_fd_period_ns / 1'000'000'000, .tv_nsec = 0};
+};
+
+}  // namespace
+
+std::unique_ptr<WakeFd> make_wake_fd_ring() {
+    auto ring = std::make_unique<RingWakeFd>();
+    if (!ring->start()) return nullptr;
+    return ring;
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waiting on a word by a thread; see wake_fd.hpp. The thread waits on two words at once
+// (futex_waitv): the one it was armed for, and its own, by which it is called back.
+//
+//   own word   even: at rest; odd: armed. Stepped by `arm` and `disarm` only.
+#include <linux/futex.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <ctime>
+#include <thread>
+
+#include "core/base/clock.hpp"
+#include "core/base/fd.hpp"
+#include "core/client/wake_fd.hpp"
+#include "shm/futex.hpp"
+
+namespace weir::detail {
+namespace {
+
+constexpr long futex_waitv_call = 449;  // not in Debian 12's headers of every architecture
+
+// Layout of the kernel's struct futex_waitv.
+struct WaitedWord {
+    std::uint64_t value;
+    std::uint64_t address;
+    std::uint32_t flags;
+    std::uint32_t reserved;
+};
+static_assert(sizeof(WaitedWord) == 24);
+constexpr std::uint32_t word_is_32_bits = 2;  // FUTEX_32; not private: shared memory
+
+WaitedWord waited(const std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
+    return {value, reinterpret_cast<std::uint64_t>(&word), word_is_32_bits, 0};  // NOLINT: kernel
+}
+
+long wait_for_either(const std::array<WaitedWord, 2>& words) noexcept {
+    const std::uint64_t until_ns = monotonic_ns() + wake_fd_period_ns;
+    timespec until{};
+    until.tv_sec = static_cast<time_t>(until_ns / ns_per_s);
+    until.tv_nsec = static_cast<long>(until_ns % ns_per_s);
+    return ::syscall(futex_waitv_call, words.data(), words.size(), 0, &until, CLOCK_MONOTONIC);
+}
+
+class ThreadWakeFd final : public WakeFd {
+public:
+    ThreadWakeFd() : event_(::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    ~ThreadWakeFd() override {
+        if (!thread_.joinable()) return;
+        disarm();
+        // relaxed: nothing is handed over with it; the word below is stepped behind it.
+        ending_.store(true, std::memory_order_relaxed);
+        step();
+        thread_.join();
+    }
+
+    bool start() {
+        const std::array<WaitedWord, 2> differs{waited(calls_, 1), waited(calls_, 1)};
+        if (!event_ || (wait_for_either(differs) < 0 && errno != EAGAIN)) return false;
+        thread_ = std::thread([this] { run(); });
+        return true;
+    }
+
+    int fd() const noexcept override { return event_.get(); }
+
+    void arm(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept override {
+        std::uint64_t count = 0;
+        static_cast<void>(
+            !::read(event_.get(), &count, sizeof count));  // EAGAIN: it was unreadable
+        word_ = &word;
+        expected_ = expected;
+        armed_ = true;
+        step();
+    }
+
+    void disarm() noexcept override {
+        if (!armed_) return;
+        armed_ = false;
+        const std::uint32_t called = step();
+        for (;;) {
+            // SYNC(called) acquire: the thread is done with the word it waited on.
+            const std::uint32_t answered = answers_.load(std::memory_order_acquire);
+            if (answered == called) return;
+            futex_wait(answers_, answered, no_deadline);
+        }
+    }
+
+private:
+    // Calls the thread; the new value of its word.
+    std::uint32_t step() noexcept {
+        // SYNC(called) release: what the thread is to wait on is set.
+        const std::uint32_t now = calls_.fetch_add(1, std::memory_order_acq_rel) + 1;
+        futex_wake(calls_, 1);
+        return now;
+    }
+
+    void answer(std::uint32_t call) noexcept {
+        // SYNC(called) release: the wait is over and the descriptor readable.
+        answers_.store(call, std::memory_order_release);
+        futex_wake(answers_, INT_MAX);
+    }
+
+    void run() noexcept {
+        std::uint32_t done = 0;  // the last call that was dealt with
+        for (;;) {
+            // SYNC(called) acquire: what to wait on is set.
+            const std::uint32_t call = calls_.load(std::memory_order_acquire);
+            if (call == done) {
+                futex_wait(calls_, done, no_deadline);
+                continue;
+            }
+            done = call;
+            // relaxed: stored before the step that was just seen.
+            if (ending_.load(std::memory_order_relaxed)) return;
+            if (call % 2 == 1) {  // armed
+                static_cast<void>(
+                    wait_for_either({waited(*word_, expected_), waited(calls_, call)}));
+                const std::uint64_t one = 1;
+                static_cast<void>(!::write(event_.get(), &one, sizeof one));  // F2
+            }
+            answer(call);
+        }
+    }
+
+    Fd event_;
+    std::thread thread_;
+    const std::atomic<std::uint32_t>* word_ = nullptr;
+    std::uint32_t expected_ = 0;
+    bool armed_ = false;
+    std::atomic<bool> ending_{false};
+    std::atomic<std::uint32_t> calls_{0};
+    std::atomic<std::uint32_t> answers_{0};
+};
+
+}  // namespace
+
+std::unique_ptr<WakeFd> make_wake_fd_thread() {
+    auto thread = std::make_unique<ThreadWakeFd>();
+    if (!thread->start()) return nullptr;
+    return thread;
+}
+
+std::unique_ptr<WakeFd> WakeFd::make() {
+    if (auto ring = make_wake_fd_ring()) return ring;
+    return make_wake_fd_thread();
+}
+
+}  // namespace weir::detail
