@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/inspect/snapshot.hpp"
+
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace weir::inspect {
+namespace {
+
+// A look takes well under a microsecond, and the broker changes one destination's books in less: a
+// thousand disturbed looks in a row mean that it died inside a change.
+constexpr int looks_max = 1000;
+
+// Ends at the first zero or at the field's end, whatever is in it.
+std::string text_of(std::span<const char> field) {
+    return std::string(field.data(), strnlen(field.data(), field.size()));
+}
+
+std::uint64_t number(const std::atomic<std::uint64_t>& word) noexcept {
+    // relaxed: one number for people; nothing is derived from it together with another.
+    return word.load(std::memory_order_relaxed);
+}
+
+std::uint32_t number(const std::atomic<std::uint32_t>& word) noexcept {
+    // relaxed: as above.
+    return word.load(std::memory_order_relaxed);
+}
+
+RegionUse use_of(std::uint64_t capacity, const Usage& usage) {
+    return {capacity, number(usage.used), number(usage.peak)};
+}
+
+SlotState state_of(const std::atomic<SlotState>& state) noexcept {
+    // SYNC(slot_live) acquire: the slot's other fields are those of this use.
+    return state.load(std::memory_order_acquire);
+}
+
+// Copies a slot by `copy(slot)` until nothing about its use changed meanwhile. Nothing if it is not
+// in use, or came and went at every look.
+template <class Slot, class Birth, class Copy>
+auto copied(const Slot& slot, const Birth& birth, const Copy& copy)
+    -> std::optional<decltype(copy(slot))> {
+    for (int look = 0; look < looks_max; ++look) {
+        const SlotState before = state_of(slot.state);
+        if (before == SlotState::free || before == SlotState::ended) return std::nullopt;
+        const std::uint64_t born = birth(slot);
+        auto facts = copy(slot);
+        if (state_of(slot.state) == before && birth(slot) == born) return facts;
+    }
+    return std::nullopt;
+}
+
+// Each book is loaded with acquire, so that a look that saw a number of the next generation also
+// sees that the generation has moved.
+std::uint64_t book(const std::atomic<std::uint64_t>& word) noexcept {
+    // SYNC(books) acquire: the generation that this number belongs to.
+    return word.load(std::memory_order_acquire);
+}
+
+std::uint32_t generation_of(const DestinationSlot& slot) noexcept {
+    // SYNC(books) acquire: the books of that generation.
+    return slot.books_generation.load(std::memory_order_acquire);
+}
+
+void copy_books(const Books& books, DestinationBooks& to) {
+    to.messages_in = book(books.messages_in);
+    to.messages_out = book(books.messages_out);
+    to.depth_messages = book(books.depth_messages);
+    to.depth_bytes = book(books.depth_bytes);
+    to.direct_bytes = book(books.direct_bytes);
+    to.disk_bytes = book(books.disk_bytes);
+    to.redelivered = book(books.redelivered);
+    to.damaged = book(books.damaged);
+}
+
+DestinationBooks destination_of(const DestinationSlot& slot) {
+    DestinationBooks facts;
+    facts.name = text_of(slot.name);
+    facts.producers = number(slot.producers);
+    facts.consumers = number(slot.consumers);
+    facts.blocked_producers = number(slot.blocked_producers);
+    facts.limit = slot.limit;
+    facts.moving = true;
+    for (int look = 0; look < looks_max && facts.moving; ++look) {
+        const std::uint32_t before = generation_of(slot);
+        copy_books(slot.books, facts);
+        facts.moving = before % 2 != 0 || generation_of(slot) != before;  // N2
+    }
+    return facts;
+}
+
+LaneFacts lane_of(const LaneSlot& slot) {
+    LaneFacts facts;
+    facts.state = state_of(slot.state);
+    facts.messages_in = number(slot.messages_in);
+    facts.direct_bytes = number(slot.direct_bytes);
+    facts.window_bytes = number(slot.window_bytes);
+    // relaxed: shown to people only.
+    facts.reason = slot.reason.load(std::memory_order_relaxed);
+    facts.waiting_since_ns = number(slot.waiting_since_ns);
+    return facts;
+}
+
+// A slot number that the region names is looked up only if it is inside its table.
+std::uint64_t session_id(const ControlView& view, std::uint32_t slot) {
+    if (slot >= view.limits.sessions) return 0;
+    const SessionSlot& session = view.session(slot);
+    return state_of(session.state) == SlotState::free ? 0 : session.id;
+}
+
+std::string destination_name(const ControlView& view, std::uint32_t slot) {
+    if (slot >= view.limits.destinations) return {};
+    const DestinationSlot& destination = view.destination(slot);
+    if (state_of(destination.state) == SlotState::free) return {};
+    return text_of(destination.name);
+}
+
+void copy_destinations(const ControlView& view, Snapshot& to) {
+    for (std::uint32_t slot = 0; slot < view.limits.destinations; ++slot) {
+        auto facts = copied(
+            view.destination(slot), [](const DestinationSlot& from) { return from.birth; },
+            destination_of);
+        if (!facts) continue;
+        facts->slot = slot;
+        to.destinations.push_back(std::move(*facts));
+    }
+}
+
+void copy_lanes(const ControlView& view, Snapshot& to) {
+    for (LaneId lane = 0; lane < view.limits.lanes; ++lane) {
+        const LaneSlot& slot = view.lane(lane);
+        auto facts = copied(
+            slot, [](const LaneSlot& from) { return number(from.birth); }, lane_of);
+        if (!facts) continue;
+        facts->lane = lane;
+        facts->destination = destination_name(view, number(slot.destination));
+        if (facts->state == SlotState::live)
+            facts->session_id = session_id(view, number(slot.session));
+        to.lanes.push_back(std::move(*facts));
+    }
+}
+
+void copy_subscriptions(const ControlView& view, Snapshot& to) {
+    const auto copy = [&view](const SubscriptionSlot& slot) {
+        SubscriptionFacts facts;
+        facts.kind = slot.kind;
+        facts.pattern = text_of(slot.pattern);
+        facts.session_id = session_id(view, slot.session);
+        facts.prefetch = slot.prefetch;
+        facts.messages_out = number(slot.messages_out);
+        facts.depth_messages = number(slot.depth_messages);
+        return facts;
+    };
+    for (std::uint32_t slot = 0; slot < view.limits.subscriptions; ++slot) {
+        auto facts = copied(
+            view.subscription(slot), [](const SubscriptionSlot& from) { return from.birth; }, copy);
+        if (!facts) continue;
+        facts->slot = slot;
+        to.subscriptions.push_back(std::move(*facts));
+    }
+}
+
+void copy_sessions(const ControlView& view, Snapshot& to) {
+    const auto copy = [](const SessionSlot& slot) {
+        SessionFacts facts;
+        facts.id = slot.id;
+        facts.pid = slot.pid;
+        facts.name = text_of(slot.name);
+        facts.lanes = number(slot.lanes);
+        facts.subscriptions = number(slot.subscriptions);
+        facts.direct_bytes = number(slot.direct_bytes);
+        return facts;
+    };
+    for (std::uint32_t slot = 0; slot < view.limits.sessions; ++slot) {
+        auto facts = copied(
+            view.session(slot), [](const SessionSlot& from) { return from.id; }, copy);
+        if (!facts) continue;
+        facts->slot = slot;
+        to.sessions.push_back(std::move(*facts));
+    }
+}
+
+}  // namespace
+
+Snapshot take_snapshot(const ControlView& view) {
+    const Superblock& super = view.superblock();
+    Snapshot snapshot;
+    snapshot.broker.name = text_of(super.name);
+    snapshot.broker.pid = super.broker_pid;
+    snapshot.broker.process_start = super.broker_start_time;
+    snapshot.broker.epoch = super.epoch;
+    snapshot.broker.started_ns = super.started_ns;
+    snapshot.broker.turns = number(super.turns);
+    snapshot.broker.largest_message = view.limits.largest_message;
+    snapshot.broker.stopping = number(super.stopping) != 0;
+    snapshot.direct = use_of(view.limits.direct_bytes, super.direct);
+    snapshot.heap = use_of(view.limits.heap_bytes, super.heap);
+    snapshot.disk = use_of(0, super.disk);
+    copy_destinations(view, snapshot);
+    copy_lanes(view, snapshot);
+    copy_subscriptions(view, snapshot);
+    copy_sessions(view, snapshot);
+    return snapshot;
+}
+
+const char* name_of(SlotState state) noexcept {
+    switch (state) {
+        case SlotState::free: return "free";
+        case SlotState::live: return "live";
+        case SlotState::closed: return "closed";
+        case SlotState::quarantined: return "quarantined";
+        case SlotState::ended: return "ended";
+    }
+    return "unknown";
+}
+
+const char* name_of(WaitReason reason) noexcept {
+    switch (reason) {
+        case WaitReason::none: return "none";
+        case WaitReason::direct_full: return "direct memory is full";
+        case WaitReason::direct_fragmented: return "direct memory is fragmented";
+        case WaitReason::heap_full: return "heap-like memory is full";
+        case WaitReason::broker_stopping: return "the broker is stopping";
+        case WaitReason::lane_exhausted: return "the lane has reached its end";
+    }
+    return "unknown";
+}
+
+const char* name_of(SubscriptionKind kind) noexcept {
+    switch (kind) {
+        case SubscriptionKind::exclusive: return "exclusive";
+        case SubscriptionKind::shared: return "shared";
+    }
+    return "unknown";
+}
+
+}  // namespace weir::inspect

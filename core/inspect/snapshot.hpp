@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A broker as its `control` region shows it, copied at one moment, without asking the broker.
+//
+// `control` is written by the broker alone while anybody looks, so nothing here is believed twice:
+// each slot is copied between two looks at its state and its birth, and the books of a destination
+// between two looks at their generation (shm/control.hpp, C2 and C4). A look that was disturbed is
+// repeated, a bounded number of times: a broker that changes something without end, or one that
+// died in the middle of a change, must not hang a tool. What was still moving after that is given
+// as last seen and marked.
+//
+// The tables are consistent in themselves, not with one another: a message may be counted by its
+// destination and not yet by its lane.
+//
+//   N1  nothing in the region is written, and nothing in it is trusted to be a valid number
+//   N2  books that are not marked `moving` are of one generation
+#ifndef WEIR_CORE_INSPECT_SNAPSHOT_HPP
+#define WEIR_CORE_INSPECT_SNAPSHOT_HPP
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "shm/control.hpp"
+
+namespace weir::inspect {
+
+struct BrokerFacts {
+    std::string name;
+    std::uint32_t pid = 0;
+    std::uint64_t process_start = 0;  // /proc/PID/stat field 22
+    std::uint64_t epoch = 0;
+    std::uint64_t started_ns = 0;  // CLOCK_REALTIME
+    std::uint64_t turns = 0;
+    std::uint64_t largest_message = 0;
+    bool stopping = false;
+};
+
+struct RegionUse {
+    std::uint64_t capacity = 0;
+    std::uint64_t used = 0;
+    std::uint64_t peak = 0;
+};
+
+struct DestinationBooks {
+    std::uint32_t slot = 0;
+    std::string name;  // with scheme
+    std::uint32_t producers = 0;
+    std::uint32_t consumers = 0;
+    std::uint32_t blocked_producers = 0;
+    std::uint64_t messages_in = 0;
+    std::uint64_t messages_out = 0;
+    std::uint64_t depth_messages = 0;
+    std::uint64_t depth_bytes = 0;
+    std::uint64_t direct_bytes = 0;
+    std::uint64_t disk_bytes = 0;
+    std::uint64_t redelivered = 0;
+    std::uint64_t damaged = 0;
+    std::uint64_t limit = 0;
+    bool moving = false;  // the books changed during every look
+};
+
+struct LaneFacts {
+    LaneId lane = 0;
+    SlotState state = SlotState::free;
+    std::string destination;       // empty if its slot is not in use
+    std::uint64_t session_id = 0;  // 0: its producer is gone
+    std::uint64_t messages_in = 0;
+    std::uint64_t direct_bytes = 0;
+    std::uint64_t window_bytes = 0;
+    WaitReason reason = WaitReason::none;
+    std::uint64_t waiting_since_ns = 0;  // CLOCK_MONOTONIC, 0: not waiting
+};
+
+struct SubscriptionFacts {
+    std::uint32_t slot = 0;
+    SubscriptionKind kind = SubscriptionKind::exclusive;
+    std::string pattern;
+    std::uint64_t session_id = 0;
+    std::uint32_t prefetch = 0;
+    std::uint64_t messages_out = 0;
+    std::uint64_t depth_messages = 0;
+};
+
+struct SessionFacts {
+    std::uint32_t slot = 0;
+    std::uint64_t id = 0;
+    std::uint32_t pid = 0;
+    std::string name;
+    std::uint32_t lanes = 0;
+    std::uint32_t subscriptions = 0;
+    std::uint64_t direct_bytes = 0;
+};
+
+struct Snapshot {
+    BrokerFacts broker;
+    RegionUse direct;
+    RegionUse heap;
+    RegionUse disk;
+    std::vector<DestinationBooks> destinations;
+    std::vector<LaneFacts> lanes;
+    std::vector<SubscriptionFacts> subscriptions;
+    std::vector<SessionFacts> sessions;
+};
+
+// `view` has passed ControlView::check.
+Snapshot take_snapshot(const ControlView& view);
+
+const char* name_of(SlotState state) noexcept;
+const char* name_of(WaitReason reason) noexcept;
+const char* name_of(SubscriptionKind kind) noexcept;
+
+}  // namespace weir::inspect
+
+#endif  // WEIR_CORE_INSPECT_SNAPSHOT_HPP
