@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The statistics as JSON; the only file of the command that sees the JSON library, which is slow to
+// compile. A name that a process gave itself may hold any bytes: what is not UTF-8 is replaced.
+#include <nlohmann/json.hpp>
+
+#include "tools/stat_report.hpp"
+
+namespace weir::tools {
+namespace {
+
+using nlohmann::json;
+
+json use_json(const inspect::RegionUse& use) {
+    return {{"capacity", use.capacity}, {"used", use.used}, {"peak", use.peak}};
+}
+
+json destination_json(const inspect::DestinationBooks& books) {
+    return {{"name", books.name},
+            {"producers", books.producers},
+            {"consumers", books.consumers},
+            {"messages_in", books.messages_in},
+            {"messages_out", books.messages_out},
+            {"depth_messages", books.depth_messages},
+            {"depth_bytes", books.depth_bytes},
+            {"direct_bytes", books.direct_bytes},
+            {"disk_bytes", books.disk_bytes},
+            {"limit", books.limit},
+            {"blocked_producers", books.blocked_producers},
+            {"redelivered", books.redelivered},
+            {"damaged", books.damaged},
+            {"moving", books.moving}};
+}
+
+json lane_json(const inspect::LaneFacts& lane) {
+    return {{"id", lane.lane},
+            {"destination", lane.destination},
+            {"state", inspect::name_of(lane.state)},
+            {"session", lane.session_id},
+            {"messages_in", lane.messages_in},
+            {"direct_bytes", lane.direct_bytes},
+            {"window_bytes", lane.window_bytes},
+            {"waiting", lane.waiting_since_ns != 0},
+            {"reason", inspect::name_of(lane.reason)}};
+}
+
+json subscription_json(const inspect::SubscriptionFacts& subscription) {
+    return {{"id", subscription.slot},
+            {"pattern", subscription.pattern},
+            {"kind", inspect::name_of(subscription.kind)},
+            {"session", subscription.session_id},
+            {"prefetch", subscription.prefetch},
+            {"messages_out", subscription.messages_out},
+            {"depth_messages", subscription.depth_messages}};
+}
+
+json session_json(const inspect::SessionFacts& session) {
+    return {{"id", session.id},
+            {"pid", session.pid},
+            {"name", session.name},
+            {"lanes", session.lanes},
+            {"subscriptions", session.subscriptions},
+            {"direct_bytes", session.direct_bytes}};
+}
+
+template <class Rows, class Convert>
+json array_of(const Rows& rows, const Convert& convert) {
+    json array = json::array();
+    for (const auto& row : rows) array.push_back(convert(row));
+    return array;
+}
+
+}  // namespace
+
+std::string stat_json(const inspect::Snapshot& snapshot, double uptime_s) {
+    const inspect::BrokerFacts& broker = snapshot.broker;
+    const json object{
+        {"broker",
+         {{"name", broker.name},
+          {"pid", broker.pid},
+          {"uptime_s", uptime_s},
+          {"epoch", broker.epoch},
+          {"largest_message", broker.largest_message},
+          {"stopping", broker.stopping}}},
+        {"direct", use_json(snapshot.direct)},
+        {"heap", use_json(snapshot.heap)},
+        {"disk",
+         {{"limit", snapshot.disk.capacity}, {"used", snapshot.disk.used}, {"flowing", false}}},
+        {"destinations", array_of(snapshot.destinations, destination_json)},
+        {"lanes", array_of(snapshot.lanes, lane_json)},
+        {"subscriptions", array_of(snapshot.subscriptions, subscription_json)},
+        {"sessions", array_of(snapshot.sessions, session_json)}};
+    return object.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace weir::tools
