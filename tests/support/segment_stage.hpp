@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A whole segment and its clients in one process and one thread. Clients are shm's own classes over
+// mappings of their own, as a client process would have them; `turn` is called where the daemon would. Time
+// stands still until a test moves it.
+#ifndef WEIR_TESTS_SUPPORT_SEGMENT_STAGE_HPP
+#define WEIR_TESTS_SUPPORT_SEGMENT_STAGE_HPP
+
+#include <unistd.h>
+
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/broker/segment.hpp"
+#include "shm/claims.hpp"
+#include "shm/control_region.hpp"
+#include "shm/lane_writer.hpp"
+#include "shm/shared_reader.hpp"
+#include "shm/signals.hpp"
+
+namespace weir::test {
+
+using Texts = std::vector<std::string>;
+
+// What all clients of a stage see.
+struct Shared {
+    ControlView control;
+    SignalsView signals;
+    PageView pages;
+};
+
+inline std::string text_of(const RecordView& view) {
+    return {reinterpret_cast<const char*>(view.payload()), view.payload_bytes()};
+}
+
+// An open producer.
+struct TestProducer {
+    const Shared* shared = nullptr;
+    broker::Segment* segment = nullptr;
+    std::uint32_t session = 0;
+    LaneId lane = 0;
+    std::uint32_t destination = 0;
+    ProducerCell* cell = nullptr;
+    LaneWriter writer;
+
+    const LaneSlot& slot() const { return shared->control.lane(lane); }
+
+    // Claims without waiting. Null: no grant; the request stands in the cell as a waiting one.
+    std::byte* claim(std::uint64_t payload) {
+        const std::uint64_t bytes = record_bytes(0, payload);
+        for (int look = 0; look < 4; ++look) {
+            if (std::byte* const record = writer.claim(bytes)) return record;
+            if (writer.advance(bytes) == ClaimStatus::ok) continue;
+            ask(bytes);
+            segment->turn();
+        }
+        return nullptr;
+    }
+    void ask(std::uint64_t bytes) {
+        cell->wanted.store(bytes, std::memory_order_relaxed);
+        cell->waiting.store(1, std::memory_order_relaxed);
+        set_lane_bit(shared->signals.head().need, lane);
+    }
+    void stop_asking() {
+        cell->wanted.store(0, std::memory_order_relaxed);
+        cell->waiting.store(0, std::memory_order_relaxed);
+    }
+    bool send(std::string_view text) {
+        std::byte* const record = claim(text.size());
+        if (record == nullptr) return false;
+        stop_asking();
+        std::memcpy(record + commit_word_bytes, text.data(), text.size());
+        writer.commit(record, commit_word(RecordKind::message, 0, text.size()));
+        shared->signals.head().ready[lane].store(1, std::memory_order_relaxed);
+        return true;
+    }
+    // How many of `text` it could send until it would have to wait.
+    std::size_t fill(std::string_view text, std::size_t most = 1u << 20) {
+        std::size_t sent = 0;
+        while (sent < most && send(text)) ++sent;
+        return sent;
+    }
+};
+
+// A consumer of a queue that holds what it takes until it is told to acknowledge.
+struct TestWorker {
+    const Shared* shared = nullptr;
+    std::uint32_t session = 0;
+    std::uint32_t subscription = 0;
+    std::uint32_t destination = 0;
+    std::uint32_t self = 0;
+    ConsumerPiece piece;
+    ClaimsView claims;
+    std::map<LaneId, SharedReader> readers;
+
+    std::uint32_t free_note() const {
+        std::uint32_t note = 0;
+        while (note < piece.notes && piece.note(note).from.load(std::memory_order_acquire) != 0) ++note;
+        return note;
+    }
+    std::vector<LaneId> lanes() const {
+        std::vector<LaneId> found;
+        std::uint32_t next = shared->control.destination(destination)
+                                 .first_lane.load(std::memory_order_acquire);
+        for (; next != 0; next = shared->control.lane(next - 1).next_lane.load(std::memory_order_acquire))
+            found.push_back(next - 1);
+        return found;
+    }
+    // Claims one range of a lane into a free note; its messages.
+    Texts take(LaneId lane, std::uint32_t limit = 64) {
+        auto& reader = readers.try_emplace(lane, shared->pages, shared->control.lane(lane), lane, self)
+                           .first->second;
+        const std::uint32_t note = free_note();
+        ClaimedRange range;
+        if (note == piece.notes ||
+            reader.claim(claims, piece.cell(), piece.note(note), limit, range) != RangeStatus::taken)
+            return {};
+        return read(range.reader, range.count, ~std::uint64_t{0});
+    }
+    Texts take_all(std::uint32_t limit = 64) {
+        Texts texts;
+        for (const LaneId lane : lanes()) {
+            for (;;) {
+                const Texts more = take(lane, limit);
+                if (more.empty()) break;
+                texts.insert(texts.end(), more.begin(), more.end());
+            }
+        }
+        return texts;
+    }
+    // Takes over one assigned range; its messages, those delivered before with a '*' in front.
+    Texts take_assigned() {
+        const std::uint64_t taken = piece.cell().taken.load(std::memory_order_relaxed);
+        if (piece.cell().assigned.load(std::memory_order_acquire) == taken) return {};
+        const Assignment& from = piece.assignment(taken);
+        InFlightNote& note = piece.note(free_note());
+        const LaneId lane = from.lane.load(std::memory_order_relaxed);
+        const std::uint64_t due = from.due.load(std::memory_order_relaxed);
+        const std::uint64_t again = from.redelivered.load(std::memory_order_relaxed);
+        note.to.store(from.to.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        note.lane.store(lane, std::memory_order_relaxed);
+        note.count.store(from.count.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        note.due.store(due, std::memory_order_relaxed);
+        note.acknowledged.store(0, std::memory_order_relaxed);
+        note.started.store(0, std::memory_order_relaxed);
+        note.assignment.store(taken + 1, std::memory_order_relaxed);
+        note.confirmed.store(1, std::memory_order_relaxed);
+        note.from.store(from.from.load(std::memory_order_relaxed), std::memory_order_release);
+        piece.cell().taken.store(taken + 1, std::memory_order_release);
+        LaneReader reader(shared->pages, lane);
+        if (!stand_at_range(reader, shared->pages, shared->control.lane(lane),
+                            note.from.load(std::memory_order_relaxed),
+                            note.to.load(std::memory_order_relaxed)))
+            return {"assigned outside its page"};
+        return read(reader, note.count.load(std::memory_order_relaxed), due, again);
+    }
+    Texts take_all_assigned() {
+        Texts texts;
+        for (Texts more = take_assigned(); !more.empty(); more = take_assigned())
+            texts.insert(texts.end(), more.begin(), more.end());
+        return texts;
+    }
+    void start(std::uint64_t mask, std::uint32_t note = 0) {
+        piece.note(note).started.store(mask, std::memory_order_relaxed);
+    }
+    void acknowledge(std::uint64_t mask, std::uint32_t note = 0) {
+        piece.note(note).acknowledged.fetch_or(mask, std::memory_order_release);
+    }
+    // Everything it holds; tells the broker.
+    void acknowledge_all() {
+        for (std::uint32_t note = 0; note < piece.notes; ++note)
+            piece.note(note).from.store(0, std::memory_order_release);
+        for (const LaneId lane : lanes()) set_lane_bit(shared->signals.head().passed, lane);
+    }
+
+private:
+    static Texts read(LaneReader reader, std::uint32_t count, std::uint64_t due,
+                      std::uint64_t again = 0) {
+        Texts texts;
+        for (std::uint32_t at = 0; at < count; ++at) {
+            const RecordView view = reader.look(nullptr);
+            if (!view) break;
+            const std::string mark = (again >> at & 1) != 0 ? "*" : "";
+            if ((due >> at & 1) != 0) texts.push_back(mark + text_of(view));
+            reader.pass(view);
+        }
+        return texts;
+    }
+};
+
+// A topic's subscriber that acknowledges what it reads.
+struct TestSubscriber {
+    const Shared* shared = nullptr;
+    std::uint32_t session = 0;
+    std::uint32_t subscription = 0;
+    ConsumerPiece piece;
+    std::map<std::pair<LaneId, std::uint64_t>, LaneReader> readers;  // by lane and birth
+
+    // Everything that can be read now, of all lanes that it is attached to.
+    Texts drain() {
+        Texts texts;
+        for (LaneId lane = 0; lane < shared->control.limits.lanes; ++lane) {
+            const Position cursor = piece.cursor(lane).load(std::memory_order_acquire);
+            const LaneSlot& slot = shared->control.lane(lane);
+            const SlotState state = slot.state.load(std::memory_order_acquire);
+            if (cursor == 0 || (state != SlotState::live && state != SlotState::closed)) continue;
+            LaneReader& reader =
+                readers.try_emplace({lane, slot.birth.load()}, shared->pages, lane).first->second;
+            if (!reader.standing()) {
+                const PageRef page = page_of(shared->pages, slot, cursor);
+                if (page == 0) continue;
+                reader.stand(page, cursor);
+            }
+            while (const RecordView view = reader.look(&piece.cell().entering)) {
+                texts.push_back(text_of(view));
+                reader.pass(view);
+            }
+            piece.cursor(lane).store(reader.position(), std::memory_order_release);
+            set_lane_bit(shared->signals.head().passed, lane);
+        }
+        return texts;
+    }
+};
+
+class SegmentStage {
+public:
+    explicit SegmentStage(std::uint64_t direct_bytes = 4 << 20, std::uint64_t heap_bytes = 16 << 20,
+                          std::uint64_t largest = 0) {
+        static int made = 0;
+        broker::SegmentOptions options;
+        options.name = "unit-" + std::to_string(::getpid()) + "-" + std::to_string(++made);
+        options.direct_bytes = direct_bytes;
+        options.heap_bytes = heap_bytes;
+        options.largest_message = largest;
+        segment = broker::Segment::create(options, clock).value();
+        ControlRegion::remove(options.name);
+        segment->publish();
+        const broker::Regions regions = segment->regions();
+        control_ = Mapping::map(regions.control_ro, regions.control_bytes, Access::read_only).value();
+        signals_ = Mapping::map(regions.signals, regions.signals_bytes, Access::read_write).value();
+        direct_ = Mapping::map(regions.direct_rw, regions.direct_bytes, Access::read_write).value();
+        shared.control = ControlView::of(control_.data());
+        shared.signals = {signals_.data()};
+        shared.pages = {direct_.data(), shared.control.pages(), shared.control.limits.pages};
+    }
+
+    std::uint32_t session(const std::string& name = "test") {
+        return segment->open_session({.pid = 1, .uid = 0, .start_time = 1, .name = name}).value();
+    }
+
+    TestProducer producer(std::uint32_t session, std::string_view destination) {
+        broker::ProducerAnswer answer = segment->open_producer(session, destination).value();
+        const protocol::ProducerOpened& fields = answer.fields;
+        TestProducer made;
+        made.shared = &shared;
+        made.segment = segment.get();
+        made.session = session;
+        made.lane = fields.lane;
+        made.destination = fields.destination;
+        made.cell = reinterpret_cast<ProducerCell*>(
+            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset);
+        made.writer = LaneWriter(shared.pages, shared.control.lane(fields.lane), *made.cell);
+        if (fields.page != 0)
+            made.writer.resume(fields.page, fields.tail, fields.messages, fields.payload);
+        return made;
+    }
+
+    TestWorker worker(std::uint32_t session, std::string_view queue, std::uint32_t notes = 16) {
+        broker::ConsumerAnswer answer = segment->open_consumer(session, queue, notes, 100).value();
+        const protocol::ConsumerOpened& fields = answer.fields;
+        TestWorker made;
+        made.shared = &shared;
+        made.session = session;
+        made.subscription = fields.subscription;
+        made.destination = fields.destination - 1;
+        made.self = fields.consumer_slot;
+        made.piece = {block(session, fields.block, fields.block_bytes, answer.block) +
+                          fields.block_offset,
+                      fields.notes};
+        claims_.push_back(std::make_unique<Mapping>(
+            Mapping::map(answer.claims, fields.claims_bytes, Access::read_write).value()));
+        made.claims = {claims_.back()->data(), shared.control.limits.lanes};
+        return made;
+    }
+
+    TestSubscriber subscriber(std::uint32_t session, std::string_view pattern) {
+        broker::ConsumerAnswer answer = segment->open_consumer(session, pattern, 0, 100).value();
+        const protocol::ConsumerOpened& fields = answer.fields;
+        TestSubscriber made;
+        made.shared = &shared;
+        made.session = session;
+        made.subscription = fields.subscription;
+        made.piece = {block(session, fields.block, fields.block_bytes, answer.block) +
+                          fields.block_offset,
+                      0};
+        return made;
+    }
+
+    // Turns until there is nothing to do, at most so many.
+    void settle_turns(int most = 64) {
+        while (most-- > 0 && segment->turn()) {
+        }
+    }
+    // Published books of a destination, brought up to date.
+    const Books& books(std::uint32_t destination) {
+        segment->settle();
+        return shared.control.destination(destination).books;
+    }
+    std::uint64_t direct_used() const {
+        return shared.control.superblock().direct.used.load(std::memory_order_relaxed);
+    }
+    std::uint64_t heap_used() const {
+        return shared.control.superblock().heap.used.load(std::memory_order_relaxed);
+    }
+
+    ManualClock clock{10 * ns_per_s};
+    std::unique_ptr<broker::Segment> segment;
+    Shared shared;
+
+private:
+    std::byte* block(std::uint32_t session, std::uint32_t number, std::uint64_t bytes, const Fd& fd) {
+        const std::uint64_t id = shared.control.session(session).id;
+        auto& mapping = blocks_[{id, number}];
+        if (fd) mapping = std::make_unique<Mapping>(Mapping::map(fd.get(), bytes, Access::read_write).value());
+        return mapping->data();
+    }
+
+    Mapping control_;
+    Mapping signals_;
+    Mapping direct_;
+    std::map<std::pair<std::uint64_t, std::uint32_t>, std::unique_ptr<Mapping>> blocks_;
+    std::vector<std::unique_ptr<Mapping>> claims_;
+};
+
+}  // namespace weir::test
+
+#endif

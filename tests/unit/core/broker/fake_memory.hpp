@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A memory half that records what it was asked and answers what a test wants.
+//
+// It has real descriptors to hand over, because the kernel refuses to pass any others.
+#ifndef WEIR_TESTS_UNIT_CORE_BROKER_FAKE_MEMORY_HPP
+#define WEIR_TESTS_UNIT_CORE_BROKER_FAKE_MEMORY_HPP
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/broker/memory_half.hpp"
+
+namespace weir::broker {
+
+class FakeMemory final : public MemoryHalf {
+public:
+    Regions regions() const override {
+        return {region_.get(), region_.get(), region_.get(), region_.get(), 4096, 4096, 4096};
+    }
+    Result<std::uint32_t, Refused> open_session(const Evidence& evidence) override {
+        if (refuse_sessions) return fail(protocol::Refusal::limit_reached, "no session is left");
+        record("open " + evidence.name);
+        last_evidence = evidence;
+        const auto slot = static_cast<std::uint32_t>(opened++);
+        alive.insert(slot);
+        return slot;
+    }
+    std::uint64_t session_number(std::uint32_t session) const override { return session + 1; }
+    Result<ProducerAnswer, Refused> open_producer(std::uint32_t session,
+                                                  std::string_view destination) override {
+        record("producer " + std::to_string(session) + " " + std::string(destination));
+        if (destination.empty()) return fail(protocol::Refusal::bad_name, "it has no name");
+        ProducerAnswer answer;
+        answer.fields.lane = 7;
+        answer.fields.with_direct = 1;
+        answer.fields.with_block = 1;
+        answer.block = Fd(::eventfd(0, EFD_CLOEXEC));
+        return answer;
+    }
+    Result<void, Refused> close_producer(std::uint32_t session, LaneId lane) override {
+        record("close " + std::to_string(session) + " " + std::to_string(lane));
+        return {};
+    }
+    Result<ConsumerAnswer, Refused> open_consumer(std::uint32_t, std::string_view, std::uint32_t,
+                                                  std::uint32_t) override {
+        ConsumerAnswer answer;
+        answer.claims = region_.get();
+        return answer;
+    }
+    Result<void, Refused> close_consumer(std::uint32_t, std::uint32_t) override {
+        return fail(protocol::Refusal::not_found, "it is not open");
+    }
+    void end_session(std::uint32_t session, Ending ending) override {
+        record((ending == Ending::died ? "died " : "left ") + std::to_string(session));
+        if (alive.erase(session) == 0) record("ended twice");  // S1
+    }
+    void suspend_session(std::uint32_t session) override {
+        record("suspend " + std::to_string(session));
+    }
+    void settle() override { record("settle"); }
+    bool turn() override {
+        record("turn");
+        return false;
+    }
+    void tick() override { record("tick"); }
+    void fall_asleep() override { record("asleep"); }
+    bool may_sleep() const override {
+        if (sleeps_refused == 0) return true;
+        --sleeps_refused;
+        return false;
+    }
+    void awake() override { record("awake"); }
+    Discarded begin_stop() override { return {undelivered, undelivered * 10}; }
+    bool drained() override {
+        if (undelivered > 0 && draining) --undelivered;
+        return undelivered == 0;
+    }
+
+    // The loop's thread records, a test's thread looks.
+    void record(std::string call) {
+        const std::lock_guard guard(mutex_);
+        calls.push_back(std::move(call));
+    }
+    std::size_t count(const std::string& call) const {
+        const std::lock_guard guard(mutex_);
+        return static_cast<std::size_t>(std::count(calls.begin(), calls.end(), call));
+    }
+    bool was_called(const std::string& call) const { return count(call) > 0; }
+
+    std::vector<std::string> calls;
+    std::set<std::uint32_t> alive;
+    Evidence last_evidence;
+    std::uint64_t opened = 0;
+    std::uint64_t undelivered = 0;
+    mutable int sleeps_refused = 0;  // how often something came in while it was falling asleep
+    bool draining = false;           // consumers read one message per look
+    bool refuse_sessions = false;
+
+private:
+    mutable std::mutex mutex_;
+    Fd region_{::eventfd(0, EFD_CLOEXEC)};
+};
+
+}  // namespace weir::broker
+
+#endif

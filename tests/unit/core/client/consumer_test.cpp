@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What both kinds of consumers do, over bytes laid out by hand: no broker takes part.
+#include "weir/consumer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/clock.hpp"
+#include "tests/support/client_stage.hpp"
+#include "weir/weir.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+using test::bytes_of;
+using test::ClientStage;
+using test::drain;
+using test::mebibyte;
+
+class EachKind : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Lane, EachKind, testing::Values("queue://q", "topic://t"),
+                         [](const auto& kind) { return std::string(kind.param, 5); });
+
+TEST_P(EachKind, GivesWhatWasSentInOrder) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    EXPECT_EQ(consumer.poll().error(), ReceiveError::timed_out);
+    std::vector<std::string> sent;
+    for (std::size_t size = 0; size < 300; ++size) {
+        sent.emplace_back(size, static_cast<char>('a' + size % 26));
+        ASSERT_TRUE(producer.send(sent.back())) << size;
+    }
+    EXPECT_EQ(drain(consumer), sent);
+    EXPECT_EQ(consumer.counts().received, 300u);
+}
+
+TEST_P(EachKind, ShowsClaimsInTheOrderTheyWereMade) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    auto first = std::move(producer.claim(3).value());
+    auto second = std::move(producer.claim(100).value());
+    auto third = std::move(producer.claim(5).value());
+    auto fourth = std::move(producer.claim(5).value());
+    std::memcpy(third.bytes().data(), "third", 5);
+    third.commit();
+    std::memcpy(second.bytes().data(), "second", 6);
+    second.commit(6);
+    EXPECT_TRUE(drain(consumer).empty());
+    fourth.abandon();
+    std::memcpy(first.bytes().data(), "one", 3);
+    first.commit();
+    ASSERT_TRUE(producer.send("fifth"));
+    EXPECT_EQ(drain(consumer), (std::vector<std::string>{"one", "second", "third", "fifth"}));
+}
+
+TEST_P(EachKind, AbandonsAClaimThatIsDropped) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    { auto dropped = producer.claim(1000); }
+    ASSERT_TRUE(producer.send("next"));
+    EXPECT_EQ(drain(consumer), std::vector<std::string>{"next"});
+    EXPECT_EQ(stage.cell().announced.load(), 0u);
+}
+
+TEST_P(EachKind, AlignsPayloadsAsAsked) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    Envelope envelope;
+    envelope.correlation_id = "abc";
+    for (const std::size_t alignment : {1u, 2u, 8u, 16u, 32u, 64u}) {
+        for (int i = 0; i < 9; ++i) {
+            auto open = producer.claim(9, {.alignment = alignment, .envelope = &envelope});
+            ASSERT_TRUE(open);
+            const auto address = reinterpret_cast<std::uintptr_t>(open->bytes().data());
+            EXPECT_EQ(address % alignment, 0u) << alignment << " " << i;
+            std::memcpy(open->bytes().data(), "123456789", 9);
+            open->commit();
+            auto message = consumer.poll();
+            ASSERT_TRUE(message);
+            EXPECT_EQ(message->text(), "123456789");
+            EXPECT_EQ(reinterpret_cast<std::uintptr_t>(message->bytes().data()) % alignment, 0u);
+            EXPECT_EQ(message->envelope().correlation_id, "abc");
+        }
+    }
+}
+
+TEST_P(EachKind, ShowsABatchAtOnce) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    std::vector<std::string> texts;
+    std::vector<std::span<const std::byte>> payloads;
+    for (int i = 0; i < 1000; ++i) texts.push_back(std::to_string(i));
+    for (const auto& text : texts) payloads.push_back(bytes_of(text));
+    EXPECT_EQ(producer.send(payloads).value(), 1000u);
+    EXPECT_EQ(drain(consumer), texts);
+    EXPECT_EQ(stage.cell().announced.load(), 0u);
+}
+
+TEST_P(EachKind, CarriesEnvelopes) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session, {.timestamps = true});
+    auto consumer = stage.consumer(session);
+    Envelope envelope;
+    envelope.expiry_ns = realtime_ns() + 3600 * ns_per_s;
+    envelope.correlation_id = "id";
+    envelope.reply_to = "queue://answers";
+    envelope.content_type = "text/plain";
+    envelope.properties = {{"name", "a/b.h"}, {"", "empty key"}, {"k", ""}};
+    const std::uint64_t before = realtime_ns();
+    ASSERT_TRUE(producer.send(bytes_of("x"), envelope));
+    ASSERT_TRUE(producer.send("only a timestamp"));
+    auto message = consumer.poll();
+    ASSERT_TRUE(message);
+    const Envelope got = message->envelope();
+    EXPECT_GE(got.timestamp_ns.value(), before);
+    EXPECT_EQ(got.expiry_ns, envelope.expiry_ns);
+    EXPECT_EQ(got.correlation_id, "id");
+    EXPECT_EQ(got.reply_to, "queue://answers");
+    EXPECT_EQ(got.content_type, "text/plain");
+    EXPECT_EQ(got.properties, envelope.properties);
+    EXPECT_EQ(got.property("name"), "a/b.h");
+    message = consumer.poll();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->text(), "only a timestamp");
+    EXPECT_TRUE(message->envelope().timestamp_ns);
+}
+
+TEST_P(EachKind, PassesOverExpiredMessages) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session, {.acknowledge = Acknowledge::cumulative});
+    Envelope past;
+    past.expiry_ns = 1;
+    ASSERT_TRUE(producer.send("one"));
+    ASSERT_TRUE(producer.send(bytes_of("late"), past));
+    ASSERT_TRUE(producer.send("two"));
+    ASSERT_TRUE(producer.send(bytes_of("late"), past));
+    EXPECT_EQ(drain(consumer), (std::vector<std::string>{"one", "two"}));
+    EXPECT_EQ(consumer.counts().expired, 2u);
+    EXPECT_EQ(consumer.counts().received, 2u);
+    EXPECT_EQ(stage.piece().cell().expired.load(), 2u);
+    consumer.acknowledge();
+    ASSERT_TRUE(producer.send("three"));
+    EXPECT_EQ(drain(consumer), std::vector<std::string>{"three"});
+}
+
+TEST_P(EachKind, RefusesWhatIsTooLarge) {
+    ClientStage stage(GetParam(), 1, mebibyte);  // largest message: half of the page
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    EXPECT_EQ(producer.send(std::string(mebibyte, 'x')).error(), SendError::too_large);
+    EXPECT_EQ(producer.claim(mebibyte).error(), SendError::too_large);
+    EXPECT_EQ(producer.claim(~std::size_t{0}).error(), SendError::too_large);
+    Envelope huge;
+    huge.properties = {{"k", std::string(600 * 1024, 'v')}};
+    EXPECT_EQ(producer.send(bytes_of("x"), huge).error(), SendError::bad_envelope);
+    huge.properties = {{std::string(70000, 'k'), "v"}};
+    EXPECT_EQ(producer.send(bytes_of("x"), huge).error(), SendError::bad_envelope);
+    EXPECT_TRUE(producer.send("small"));
+}
+
+TEST_P(EachKind, RefusesAClosedHandle) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    auto open = std::move(producer.claim(10).value());
+    producer.close();
+    producer.close();
+    consumer.close();
+    open.commit();  // does nothing: the bytes are not ours any more
+    EXPECT_EQ(producer.send("x").error(), SendError::closed);
+    EXPECT_EQ(producer.claim(1).error(), SendError::closed);
+    EXPECT_EQ(consumer.poll().error(), ReceiveError::closed);
+    EXPECT_EQ(consumer.receive(1s).error(), ReceiveError::closed);
+    EXPECT_EQ(producer.wait_fd(), -1);
+    EXPECT_EQ(consumer.wait_fd(), -1);
+}
+
+TEST_P(EachKind, ReadsSeveralLanesInTurn) {
+    ClientStage stage(GetParam(), 3, mebibyte);
+    const auto session = stage.connect();
+    std::vector<Producer> producers;
+    for (int i = 0; i < 3; ++i) producers.push_back(stage.producer(session));
+    auto consumer = stage.consumer(session);
+    for (int n = 0; n < 2000; ++n)
+        for (std::size_t p = 0; p < 3; ++p)
+            ASSERT_TRUE(producers[p].send(std::to_string(p) + std::to_string(n)));
+    std::vector<int> next(3);
+    std::size_t count = 0;
+    std::set<char> among_first;
+    while (auto message = consumer.poll()) {
+        const auto text = std::string(message->text());
+        const auto lane = static_cast<std::size_t>(text[0] - '0');
+        ASSERT_EQ(std::stoi(text.substr(1)), next[lane]++);
+        if (++count <= 1000) among_first.insert(text[0]);
+    }
+    EXPECT_EQ(count, 6000u);
+    EXPECT_EQ(among_first.size(), 3u) << "a lane had to wait until another one was empty";
+}
+
+TEST_P(EachKind, SkipsNonsenseAndCountsIt) {
+    ClientStage stage(GetParam(), 2, mebibyte);
+    const auto session = stage.connect();
+    auto good = stage.producer(session);
+    auto bad = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    auto open = std::move(bad.claim(16).value());
+    word_at(open.bytes().data() - commit_word_bytes)
+        .store(commit_word(RecordKind::message, 0xffff, payload_bytes_max));
+    stage.signals().head().ready[1].store(1);
+    ASSERT_TRUE(good.send("good"));
+    EXPECT_EQ(drain(consumer), std::vector<std::string>{"good"});
+    EXPECT_EQ(drain(consumer).size(), 0u);
+    EXPECT_EQ(consumer.counts().damaged, 1u);
+    EXPECT_EQ(stage.piece().cell().damaged.load(), 1u);
+    ASSERT_TRUE(good.send("again"));
+    EXPECT_EQ(drain(consumer), std::vector<std::string>{"again"});
+}
+
+TEST_P(EachKind, WaitsUntilItsDeadline) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto consumer = stage.consumer(session);
+    const std::uint64_t before = monotonic_ns();
+    EXPECT_EQ(consumer.receive(30ms).error(), ReceiveError::timed_out);
+    EXPECT_GE(monotonic_ns() - before, 30 * ns_per_ms);
+    EXPECT_EQ(sleepers_of(stage.signals().destination(0).word.load()), 0u);
+}
+
+TEST_P(EachKind, IsWokenByAMessage) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    std::thread sender([&] {
+        while (sleepers_of(stage.signals().destination(0).word.load()) == 0)
+            std::this_thread::yield();
+        ASSERT_TRUE(producer.send("wake"));
+    });
+    auto message = consumer.receive();
+    sender.join();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->text(), "wake");
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Both ways of waiting on a word through a descriptor: io_uring and the thread.
+#include "core/client/wake_fd.hpp"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <string>
+#include <thread>
+
+#include "core/base/clock.hpp"
+#include "shm/futex.hpp"
+
+namespace weir::detail {
+namespace {
+
+struct Way {
+    const char* name;
+    std::unique_ptr<WakeFd> (*make)();
+};
+
+class EachWay : public testing::TestWithParam<Way> {
+protected:
+    void SetUp() override {
+        wake_fd_ = GetParam().make();
+        if (wake_fd_ == nullptr) GTEST_SKIP() << GetParam().name << " is not offered here";
+    }
+    // 1: readable, 0: not within that time.
+    int readable(int timeout_ms) const {
+        pollfd asked{wake_fd_->fd(), POLLIN, 0};
+        int result = -1;
+        while (result < 0) result = ::poll(&asked, 1, timeout_ms);  // EINTR
+        return result;
+    }
+
+    std::unique_ptr<WakeFd> wake_fd_;
+    std::atomic<std::uint32_t> word_{7};
+};
+
+INSTANTIATE_TEST_SUITE_P(WakeFd, EachWay,
+                         testing::Values(Way{"ring", make_wake_fd_ring},
+                                         Way{"thread", make_wake_fd_thread}),
+                         [](const auto& way) { return std::string(way.param.name); });
+
+TEST_P(EachWay, IsReadableBeforeItIsArmed) { EXPECT_EQ(readable(0), 1); }
+
+TEST_P(EachWay, IsReadableOnceTheWordIsWoken) {
+    for (int round = 0; round < 100; ++round) {
+        wake_fd_->arm(word_, word_.load());
+        EXPECT_EQ(readable(0), 0) << round;
+        std::thread waker([&] {
+            word_.fetch_add(1);
+            futex_wake(word_, 1);
+        });
+        EXPECT_EQ(readable(900), 1) << round;
+        waker.join();
+        wake_fd_->disarm();
+        EXPECT_EQ(readable(0), 1) << round;
+    }
+}
+
+TEST_P(EachWay, IsReadableAtOnceIfTheWordDiffers) {
+    wake_fd_->arm(word_, 6);
+    EXPECT_EQ(readable(900), 1);
+    wake_fd_->disarm();
+}
+
+TEST_P(EachWay, LeavesNoWaiterBehind) {
+    for (int round = 0; round < 100; ++round) {
+        wake_fd_->arm(word_, word_.load());
+        wake_fd_->disarm();
+        wake_fd_->disarm();
+        ASSERT_EQ(futex_wake(word_, 100), 0) << round;
+    }
+}
+
+TEST_P(EachWay, EndsOnItsOwn) {
+    const std::uint64_t before = monotonic_ns();
+    wake_fd_->arm(word_, word_.load());
+    EXPECT_EQ(readable(5000), 1);
+    EXPECT_GE(monotonic_ns() - before, wake_fd_period_ns * 9 / 10);
+    wake_fd_->disarm();
+}
+
+TEST_P(EachWay, MayMoveToAnotherThread) {
+    wake_fd_->arm(word_, word_.load());
+    std::thread other([&] {
+        wake_fd_->disarm();
+        wake_fd_->arm(word_, word_.load());
+        EXPECT_EQ(readable(0), 0);
+        word_.fetch_add(1);
+        futex_wake(word_, 100);
+        EXPECT_EQ(readable(900), 1);
+        wake_fd_->disarm();
+    });
+    other.join();
+}
+
+}  // namespace
+}  // namespace weir::detail
