@@ -2,9 +2,9 @@
 //
 // The consumer's end of redelivery: taking over a range that the broker assigned to it.
 //
-// The broker writes assignment n, then steps `assigned` to n + 1. The consumer copies it into a note that
-// names it (assignment = n + 1), then steps `taken`. Killed between the two, the range has two
-// descriptions; the broker sees by the note's number that they are one (X3, LAYOUT.md).
+// The broker writes assignment n, then steps `assigned` to n + 1. The consumer copies it into a
+// note that names it (assignment = n + 1), then steps `taken`. Killed between the two, the range
+// has two descriptions; the broker sees by the note's number that they are one (X3, LAYOUT.md).
 #ifndef WEIR_SHM_ASSIGNMENT_HPP
 #define WEIR_SHM_ASSIGNMENT_HPP
 

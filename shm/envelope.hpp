@@ -2,8 +2,8 @@
 //
 // The envelope: what may travel between a record's commit word and its payload.
 //
-// It is a row of fields. Each starts at a multiple of 8 and is padded to one; the area's length stands in
-// the commit word (record.hpp), so nothing in it says where it ends.
+// It is a row of fields. Each starts at a multiple of 8 and is padded to one; the area's length
+// stands in the commit word (record.hpp), so nothing in it says where it ends.
 //
 //      0       2       4              8                8+k          8+l      8+round8(l)
 //      +-------+-------+--------------+----------------+------------+---------+
@@ -12,9 +12,9 @@
 //      |       |       |              | only)          | bytes)     |         |
 //      +-------+-------+--------------+----------------+------------+---------+
 //
-// Times are 8 bytes of nanoseconds since the epoch. A tag that a reader does not know is passed over, so
-// fields can be added. What a producer wrote is input: a reader copies the area first and checks each
-// length against what is left of the copy.
+// Times are 8 bytes of nanoseconds since the epoch. A tag that a reader does not know is passed
+// over, so fields can be added. What a producer wrote is input: a reader copies the area first and
+// checks each length against what is left of the copy.
 //
 //   E1  the expiry is the first field, so that a receiver finds out whether it has come by looking at
 //       16 bytes; an expiry that stands elsewhere is not obeyed
@@ -74,7 +74,8 @@ struct EnvelopeField {
     std::string_view value;
 };
 
-// Reads the fields of an area. The area must be private memory: lengths are checked once and then used.
+// Reads the fields of an area. The area must be private memory: lengths are checked once and then
+// used.
 class EnvelopeReader {
 public:
     explicit EnvelopeReader(std::span<const std::byte> copy) noexcept : rest_(copy) {}
