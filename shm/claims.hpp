@@ -2,9 +2,9 @@
 //
 // `claims`: the cursors of one shared subscription, written by its consumers and the broker.
 //
-//      | cursor word per lane (scattered, see `cursor_index`) | won word per consumer slot, 64 bytes apart |
+//      | cursor word per lane (scattered, `cursor_index`) | won word per consumer, 64 bytes apart |
 //
-//   cursor word   63                          12 11            0      claimant 0: the broker, nobody
+//   cursor word   63                          12 11            0     claimant 0: the broker
 //                 +-----------------------------+---------------+
 //                 | position / 8                | claimant slot |
 //                 +-----------------------------+---------------+
@@ -13,12 +13,12 @@
 //
 // A consumer takes a range of records in four steps. It may be killed behind any of them:
 //
-//   step                                   killed here                           decided by
-//   1  writes its note (from .. to)        the note is void                      cursor does not name it
-//   2  records the previous winner         the previous note is now provably     the won word of that claimant
-//      in that claimant's won word         a claim; the own note is void
-//   3  swaps the cursor (from -> to)       the note is a claim                   the cursor names it
-//   4  marks its note confirmed            a claim, whoever moves the cursor     the note itself
+//   step                               killed here                        decided by
+//   1  writes its note (from .. to)    the note is void                   no cursor names it
+//   2  records the previous winner     the previous note is now provably  that claimant's won word
+//      in that claimant's won word     a claim; the own note is void
+//   3  swaps the cursor (from -> to)   the note is a claim                the cursor names it
+//   4  marks its note confirmed        a claim, whoever moves the cursor  the note itself
 //
 //   K1  a cursor word never has the same value twice: its position only grows
 //   K2  before a cursor is moved away from (p, c), won[c] is (p, lane) or c's note is confirmed
@@ -76,18 +76,19 @@ private:
 
 enum class ClaimOutcome { won, lost };
 
-// Steps 2 and 3 for a note that is already written. `seen` is the cursor word that the range was read
-// under. Cases the swap can meet:
-//   A  cursor still `seen`, previous claimant recorded or not needing it   -> swap, won
-//   B  cursor moved                                                        -> lost, the note must be voided
-//   C  the previous claimant's won word changed under us                   -> then the cursor moved too: lost
+// Steps 2 and 3 for a note that is already written. `seen` is the cursor word that the range was
+// read under. Cases the swap can meet:
+//   A  cursor still `seen`, previous claimant recorded or not needing it  -> swap, won
+//   B  cursor moved                                                       -> lost, void the note
+//   C  the previous claimant's won word changed under us                  -> the cursor too: lost
 inline ClaimOutcome move_cursor(const ClaimsView& claims, LaneId lane, CursorWord seen, Position to,
                                 std::uint32_t self) noexcept {
     std::atomic<CursorWord>& cursor = claims.cursor(lane);
     const std::uint32_t previous = cursor_claimant(seen);
     if (previous != 0 && previous != self && previous <= shared_consumers_max) {
         std::atomic<std::uint64_t>& won = claims.won(previous);
-        // SYNC(winner_recorded) acquire: orders this load before the second look at the cursor (K3).
+        // SYNC(winner_recorded) acquire: orders this load before the second look at the cursor
+        // (K3).
         std::uint64_t recorded = won.load(std::memory_order_acquire);
         // relaxed: only compared; the swap below decides.
         if (cursor.load(std::memory_order_relaxed) != seen) return ClaimOutcome::lost;  // case B
@@ -112,7 +113,8 @@ inline ClaimOutcome move_cursor(const ClaimsView& claims, LaneId lane, CursorWor
 inline bool is_claim(const ClaimsView& claims, LaneId lane, Position to, std::uint32_t claimant,
                      bool confirmed) noexcept {
     if (confirmed) return true;
-    // SYNC(cursor_moved) acquire: a cursor that moved on implies that its winner was recorded before.
+    // SYNC(cursor_moved) acquire: a cursor that moved on implies that its winner was recorded
+    // before.
     if (claims.cursor(lane).load(std::memory_order_acquire) == cursor_word(to, claimant))
         return true;
     // SYNC(winner_recorded) acquire: pairs with the record made before the cursor moved.

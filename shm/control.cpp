@@ -12,7 +12,8 @@
 namespace weir {
 namespace {
 
-// FNV-1a, 64 bit (http://www.isthe.com/chongo/tech/comp/fnv): a dozen numbers, no table, no dependency.
+// FNV-1a, 64 bit (http://www.isthe.com/chongo/tech/comp/fnv): a dozen numbers, no table, no
+// dependency.
 constexpr std::uint64_t fold(std::initializer_list<std::uint64_t> numbers) noexcept {
     std::uint64_t hash = 0xcbf29ce484222325u;
     for (const std::uint64_t number : numbers) {

@@ -7,10 +7,11 @@
 //      | superblock | destination| lanes   | subscriptions | sessions | page slots    |
 //      |            | slots      |         |               |          | one per 4 KiB |
 //      +------------+------------+---------+---------------+----------+---------------+
-//                   ^ carved once at start by a managed Boost.Interprocess heap; offsets in the superblock
+//                   ^ carved once at start by a managed Boost.Interprocess heap; the superblock
+//                     holds the offsets
 //
-// Every slot has a state word that is written last when it comes into use and first when it goes out of
-// use. Everything is addressed by offset or slot number. Nothing here holds a lock.
+// Every slot has a state word that is written last when it comes into use and first when it goes
+// out of use. Everything is addressed by offset or slot number. Nothing here holds a lock.
 //
 //   C1  only the broker stores into this region
 //   C2  a slot's state word is the last store of its making (release) and the first of its ending
@@ -127,11 +128,11 @@ static_assert(sizeof(DestinationSlot) == 368);
 //                 | (mod 1024)    |  | or above it                      |
 //                 +---------------+--+----------------------------------+
 //
-// Revocations count how often the page that an idle producer was writing was taken. They stand in the same
-// word because the stop rises again with the next grant: a producer that slept through both would find room
-// below the stop and write into the page that it lost (found by the stress test "retract"). One that
-// compares the whole word does not, at no cost. A lane is not revoked twice before its producer has
-// entered a new page, so the count cannot come round unnoticed.
+// Revocations count how often the page that an idle producer was writing was taken. They stand in
+// the same word because the stop rises again with the next grant: a producer that slept through
+// both would find room below the stop and write into the page that it lost (found by the stress
+// test "retract"). One that compares the whole word does not, at no cost. A lane is not revoked
+// twice before its producer has entered a new page, so the count cannot come round unnoticed.
 constexpr std::uint64_t stop_word(Position position, std::uint64_t revocations) noexcept {
     return (revocations % 1024) << 54 | position;
 }
@@ -139,9 +140,10 @@ constexpr Position stop_position(std::uint64_t word) noexcept {
     return word & (position_limit - 1);
 }
 constexpr std::uint64_t stop_revocations(std::uint64_t word) noexcept { return word >> 54; }
-// May a producer that knows of `revocations` write up to `end`? One subtraction decides both questions:
-// positions are below 2^53, so a position below `end` borrows from the top, and another count leaves at
-// least 2^54 - 2^53 in the difference, whatever the positions are. That is what the zero bit is for.
+// May a producer that knows of `revocations` write up to `end`? One subtraction decides both.
+// Positions are below 2^53, so a position below `end` borrows from the top, and another count
+// leaves at least 2^54 - 2^53 in the difference, whatever the positions are. That is what the zero
+// bit is for.
 constexpr bool stop_allows(std::uint64_t word, std::uint64_t revocations, Position end) noexcept {
     return word - (revocations << 54) - end < position_limit;
 }
@@ -201,8 +203,9 @@ struct SessionSlot {
 };
 static_assert(sizeof(SessionSlot) == 112);
 
-// A number that differs when two builds would read each other's bytes differently. Sizes and offsets of
-// all shared structures are folded in; change `layout_version` when the meaning changes but no size does.
+// A number that differs when two builds would read each other's bytes differently. Sizes and
+// offsets of all shared structures are folded in; change `layout_version` when the meaning changes
+// but no size does.
 std::uint64_t layout_fingerprint() noexcept;
 
 // Typed read access to a mapped `control`. The broker has its own view that writes.
@@ -225,8 +228,8 @@ struct ControlView {
 
     Offsets offsets{};
 
-    // Checks magic, version, fingerprint and that every table lies inside `bytes`. Null when it is usable,
-    // else what is wrong, for a sentence.
+    // Checks magic, version, fingerprint and that every table lies inside `bytes`. Null when it is
+    // usable, else what is wrong, for a sentence.
     static const char* check(const std::byte* base, std::uint64_t bytes) noexcept;
     static ControlView of(const std::byte* base) noexcept;
 

@@ -97,7 +97,8 @@ Result<ControlRegion, Error<MemoryError>> ControlRegion::create(const std::strin
     return region;
 }
 
-// Fresh shared memory is zero, and zero is "free" or "none" for every slot: only offsets are set here.
+// Fresh shared memory is zero, and zero is "free" or "none" for every slot: only offsets are set
+// here.
 void ControlRegion::carve(const Limits& limits) {
     bip::managed_external_buffer heap(bip::create_only, data() + superblock_bytes,
                                       bytes() - superblock_bytes);

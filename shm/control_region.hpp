@@ -2,9 +2,10 @@
 //
 // Making, finding and removing the named region `control` of a broker.
 //
-// It has a name so that a restarted broker and reading tools find it again; everything else is handed
-// over as descriptors. Boost.Interprocess names and maps it, and its managed heap carves the tables,
-// once: an allocator that was killed in the middle of an allocation cannot be trusted again.
+// It has a name so that a restarted broker and reading tools find it again; everything else is
+// handed over as descriptors. Boost.Interprocess names and maps it, and its managed heap carves the
+// tables, once: an allocator that was killed in the middle of an allocation cannot be trusted
+// again.
 #ifndef WEIR_SHM_CONTROL_REGION_HPP
 #define WEIR_SHM_CONTROL_REGION_HPP
 
@@ -15,9 +16,10 @@
 
 namespace weir {
 
-// Table lengths for a broker with this much memory, and the bytes of `control` they need. Formula: a lane
-// slot per 16 KiB of heap-like memory (256 to 4096), a quarter of that many destinations and subscriptions
-// half as many, so that full tables leave most of the heap-like memory to exchanges and claims.
+// Table lengths for a broker with this much memory, and the bytes of `control` they need. Formula:
+// a lane slot per 16 KiB of heap-like memory (256 to 4096), a quarter of that many destinations and
+// subscriptions half as many, so that full tables leave most of the heap-like memory to exchanges
+// and claims.
 Limits limits_for(std::uint64_t direct_bytes, std::uint64_t heap_bytes,
                   std::uint64_t largest_message);
 

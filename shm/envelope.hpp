@@ -16,8 +16,8 @@
 // over, so fields can be added. What a producer wrote is input: a reader copies the area first and
 // checks each length against what is left of the copy.
 //
-//   E1  the expiry is the first field, so that a receiver finds out whether it has come by looking at
-//       16 bytes; an expiry that stands elsewhere is not obeyed
+//   E1  the expiry is the first field, so that a receiver finds out whether it has come by looking
+//       at 16 bytes; an expiry that stands elsewhere is not obeyed
 //   E2  a field that does not fit what is left ends the envelope: it and all behind it are left out
 #ifndef WEIR_SHM_ENVELOPE_HPP
 #define WEIR_SHM_ENVELOPE_HPP

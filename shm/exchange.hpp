@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `exchange`: memory of one session, mapped by that session and the broker and nobody else. It comes in
-// blocks, each a sealed memfd; a producer gets one ProducerCell, a consumer one ConsumerCell and behind it
-// either a table of cursors (exclusive) or tables of notes and assignments (shared).
+// `exchange`: memory of one session, mapped by that session and the broker and nobody else. It
+// comes in blocks, each a sealed memfd; a producer gets one ProducerCell, a consumer one
+// ConsumerCell and behind it either a table of cursors (exclusive) or tables of notes and
+// assignments (shared).
 //
-//   exclusive   | ConsumerCell | cursor of lane 0 | cursor of lane 1 | ...             one word each
+//   exclusive   | ConsumerCell | cursor of lane 0 | cursor of lane 1 | ...       one word each
 //   shared      | ConsumerCell | note 0 | note 1 | ... | assignment 0 | assignment 1 | ...
 //
-// What the client writes here is input for the broker: it is copied once and checked against its tables.
+// What the client writes here is input for the broker: it is copied once and checked against its
+// tables.
 //
 //   X1  each word has one writer, named at the field, except a cursor, which the broker writes once
-//       before it publishes the lane, the consumer from then on, and the broker again (0) when the lane has ended
+//       before it publishes the lane, the consumer from then on, and the broker again (0) when the
+//       lane has ended
 //   X2  a note is complete before its `from` is set, and void unless its claim won (claims.hpp)
 //   X3  an assignment is in one hand: the broker's record of it ends when a note names it
 #ifndef WEIR_SHM_EXCHANGE_HPP
@@ -25,8 +28,8 @@ inline constexpr std::uint32_t note_records_max = 64;  // one bit of a mask each
 inline constexpr std::uint32_t assignments_max = 64;   // per consumer, a ring
 
 struct ProducerCell {  // written by the producer
-    // Position of the oldest unresolved claim, 0: no record is being written. Hot: one plain store to set
-    // and one to clear per record.
+    // Position of the oldest unresolved claim, 0: no record is being written. Hot: one plain store
+    // to set and one to clear per record.
     alignas(line_distance) std::atomic<std::uint64_t> announced;
     // The page that is being written, or being entered.
     std::atomic<PageRef> page;
@@ -48,8 +51,8 @@ struct ConsumerCell {
 };
 static_assert(sizeof(ConsumerCell) == 2 * line_distance);
 
-// A range of records of one page that a shared consumer holds. Bit i of a mask is the i-th *message*
-// at or after `from`; skip records are not counted.
+// A range of records of one page that a shared consumer holds. Bit i of a mask is the i-th
+// *message* at or after `from`; skip records are not counted.
 struct InFlightNote {                             // written by the consumer
     alignas(64) std::atomic<std::uint64_t> from;  // 0: void. Set last, cleared first
     std::atomic<std::uint64_t> to;                // first position behind the range

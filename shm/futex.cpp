@@ -16,8 +16,8 @@ FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t exp
     timespec deadline{};
     deadline.tv_sec = static_cast<time_t>(deadline_ns / 1'000'000'000);
     deadline.tv_nsec = static_cast<long>(deadline_ns % 1'000'000'000);
-    // WAIT_BITSET takes an absolute time, so a signal does not stretch the wait. Not PRIVATE: the word is
-    // shared between processes.
+    // WAIT_BITSET takes an absolute time, so a signal does not stretch the wait. Not PRIVATE: the
+    // word is shared between processes.
     const long result =
         syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected,
                 deadline_ns == no_deadline ? nullptr : &deadline, nullptr, FUTEX_BITSET_MATCH_ANY);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting on a word of shared memory. The word may lie in a read-only mapping: only the waker writes.
+// Waiting on a word of shared memory. The word may lie in a read-only mapping: only the waker
+// writes.
 #ifndef WEIR_SHM_FUTEX_HPP
 #define WEIR_SHM_FUTEX_HPP
 
@@ -17,8 +18,8 @@ enum class FutexResult {
 
 inline constexpr std::uint64_t no_deadline = ~std::uint64_t{0};
 
-// Sleeps while `word` holds `expected`, until CLOCK_MONOTONIC reaches `deadline_ns`. A signal to this
-// thread counts as `changed`: the caller looks again. Thread safe.
+// Sleeps while `word` holds `expected`, until CLOCK_MONOTONIC reaches `deadline_ns`. A signal to
+// this thread counts as `changed`: the caller looks again. Thread safe.
 FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                        std::uint64_t deadline_ns) noexcept;
 

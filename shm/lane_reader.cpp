@@ -3,11 +3,13 @@
 
 namespace weir {
 
-// A reader steps into a page only once something is written there. So it never stands in a page that its
-// producer has not entered, and the broker may take such a page back without asking readers. Between
-// the two looks at the link the page may have gone and come again: its start tells, no start comes twice.
+// A reader steps into a page only once something is written there. So it never stands in a page
+// that its producer has not entered, and the broker may take such a page back without asking
+// readers. Between the two looks at the link the page may have gone and come again: its start
+// tells, no start comes twice.
 bool LaneReader::next_page(std::atomic<PageRef>* entering) noexcept {
-    // SYNC(page_linked) acquire: the page's slot and its cleared first word are visible with the link.
+    // SYNC(page_linked) acquire: the page's slot and its cleared first word are visible with the
+    // link.
     const PageRef next = pages_.slot(page_).next.load(std::memory_order_acquire);
     if (!pages_.has(next)) return false;
     // SYNC(page_freed) acquire: the start of this use of the page; compared again below.

@@ -2,12 +2,14 @@
 //
 // A reading position on one lane: what an exclusive consumer polls, and what walks over records.
 //
-// The reader loads the commit word at its position once (acquire) and decides by that copy. Zero means
-// "not yet". What it reads next, the payload, stands in the same cache line as the news.
+// The reader loads the commit word at its position once (acquire) and decides by that copy. Zero
+// means "not yet". What it reads next, the payload, stands in the same cache line as the news.
 //
 //   L1  the reader never looks behind the first zero word
-//   L2  a word that does not fit its page ends the page for this reader: the rest of it is counted as damage
-//   L3  the page a reader is in stays granted, because its cursor (exclusive) is not above the page's end
+//   L2  a word that does not fit its page ends the page for this reader: the rest of it is counted
+//       as damage
+//   L3  the page a reader is in stays granted, because its cursor (exclusive) is not above the
+//       page's end
 //
 // One thread at a time.
 #ifndef WEIR_SHM_LANE_READER_HPP
@@ -15,6 +17,7 @@
 
 #include "shm/control.hpp"
 #include "shm/exchange.hpp"
+#include "shm/prefetch.hpp"
 #include "shm/record.hpp"
 
 namespace weir {
@@ -53,21 +56,27 @@ public:
     }
 
     // The message at the position, or an empty view. Passes skip records and page ends on the way;
-    // `entering` is the consumer's hot word for pages, null for a reader whose pages cannot be taken.
+    // `entering` is the consumer's hot word for pages, null for a reader whose pages cannot be
+    // taken.
     RecordView look(std::atomic<PageRef>* entering) noexcept {
         if (position_ < end_) [[likely]] {
             std::byte* const record = origin_ + position_;
             // SYNC(published) acquire: the record behind this word is complete.
             const std::uint64_t word = word_at(record).load(std::memory_order_acquire);
-            if (word == 0) return {};
+            if (word == 0) {
+                prefetch_for_read(record + cache_line);
+                return {};
+            }
+            prefetch_for_read(record + read_ahead_bytes);
             if (is_message(word) && record_bytes_of(word) <= end_ - position_) [[likely]]
                 return {record, word, position_, lane_};
         }
         return look_further(entering);
     }
 
-    // The short form of `look`, for a caller that has the long one as its second thought: the word at the
-    // position (0 also at the page's end), and whether it is a message that may be taken as it is.
+    // The short form of `look`, for a caller that has the long one as its second thought: the word
+    // at the position (0 also at the page's end), and whether it is a message that may be taken as
+    // it is.
     std::uint64_t word_here() const noexcept {
         // SYNC(published) acquire: the record behind this word is complete.
         return position_ < end_ ? word_at(origin_ + position_).load(std::memory_order_acquire) : 0;
@@ -100,10 +109,12 @@ public:
     bool standing() const noexcept { return page_ != 0; }
     std::uint64_t damaged() const noexcept { return damaged_; }
 
-    // True when the page still is what this reader thinks it is: the question of a reader that no cursor
-    // pins. Lanes start at the same position, so a page that went to another lane may have the same start.
+    // True when the page still is what this reader thinks it is: the question of a reader that no
+    // cursor pins. Lanes start at the same position, so a page that went to another lane may have
+    // the same start.
     bool page_is_current() const noexcept {
-        // SYNC(page_freed) acquire: a page that was freed and given out again has another start or lane.
+        // SYNC(page_freed) acquire: a page that was freed and given out again has another start or
+        // lane.
         return page_ != 0 && pages_.slot(page_).start.load(std::memory_order_acquire) == start_ &&
                // relaxed: written before the start, with which it became visible.
                pages_.slot(page_).lane.load(std::memory_order_relaxed) == lane_;

@@ -39,7 +39,8 @@ void LaneWriter::resume(PageRef page, Position tail, std::uint64_t messages,
 }
 
 PageRef LaneWriter::granted_next() const noexcept {
-    // SYNC(page_linked) acquire: the page's slot and its cleared first word are visible with the link.
+    // SYNC(page_linked) acquire: the page's slot and its cleared first word are visible with the
+    // link.
     return page_ != 0 ? pages_.slot(page_).next.load(std::memory_order_acquire)
                       // SYNC(page_linked) acquire: as above, for a lane that has no page yet.
                       : lane_->producer_page.load(std::memory_order_acquire);
@@ -79,7 +80,8 @@ ClaimStatus LaneWriter::advance(std::uint64_t bytes) noexcept {
         page_ = 0;
         tail_ = page_end_ = 0;
         messages_ = payload_ = 0;
-        // relaxed: published by the need bit that follows; the broker grants only once it is named no more.
+        // relaxed: published by the need bit that follows; the broker grants only once it is named
+        // no more.
         cell_->page.store(0, std::memory_order_relaxed);
     }
     const PageRef next = granted_next();
@@ -102,8 +104,9 @@ ClaimStatus LaneWriter::advance(std::uint64_t bytes) noexcept {
     const bool too_small = end > start + pages_.length(next);
     // relaxed: a stop that is read too late is what naming the page is for.
     const std::uint64_t stop = lane_->stop_and_revocations.load(std::memory_order_relaxed);
-    // A page that is too small is passed, left empty, if one with room is granted behind it: the broker does
-    // that where it cannot take the small one back, because this producer has no page to cut it from.
+    // A page that is too small is passed, left empty, if one with room is granted behind it: the
+    // broker does that where it cannot take the small one back, because this producer has no page
+    // to cut it from.
     if (too_small && room_behind(next, bytes) &&
         stop_allows(stop, revocations_, start + page_header_bytes + commit_word_bytes)) {
         leave();
@@ -111,7 +114,8 @@ ClaimStatus LaneWriter::advance(std::uint64_t bytes) noexcept {
         return advance(bytes);
     }
     if (too_small || !stop_allows(stop, revocations_, end)) {
-        // relaxed: as above. The page stays granted; the broker may take it back and give a larger one.
+        // relaxed: as above. The page stays granted; the broker may take it back and give a larger
+        // one.
         cell_->page.store(page_, std::memory_order_relaxed);
         return ClaimStatus::no_grant;
     }

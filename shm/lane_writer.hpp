@@ -2,24 +2,25 @@
 //
 // The producer's end of a lane.
 //
-// Publishing needs no lock, no read-modify-write and no tail index, because one process writes a lane.
-// A record is claimed, filled and committed:
+// Publishing needs no lock, no read-modify-write and no tail index, because one process writes a
+// lane. A record is claimed, filled and committed:
 //
 //   claim    announce it (plain store), look at the stop, clear the word *behind* the claimed bytes
 //   fill     the bytes belong to the producer alone
 //   commit   store the record's commit word (release), take the announcement back
 //
-// Several claims may be open at once and end in any order: readers stop at the first word that is zero.
+// Several claims may be open at once and end in any order: readers stop at the first word that is
+// zero.
 //
 //   W1  nothing is written at or above min(stop, page end), nor in a page that was revoked
 //   W2  while a record is being written, `announced` is not zero
 //   W3  the next page is entered before the end marker of this one is written
 //   W4  a page is sealed only when none of its claims is open
 //
-// Taking back (LAYOUT.md, enter and retract): the broker lowers the stop, or unlinks a page that was not
-// entered, then makes every process pass a barrier (membarrier), then looks at `announced` and `page`.
-// This side stores those words before it looks at what the broker may have taken. A compiler barrier is
-// enough between the two, because the broker's membarrier supplies the rest.
+// Taking back (LAYOUT.md, enter and retract): the broker lowers the stop, or unlinks a page that
+// was not entered, then makes every process pass a barrier (membarrier), then looks at `announced`
+// and `page`. This side stores those words before it looks at what the broker may have taken. A
+// compiler barrier is enough between the two, because the broker's membarrier supplies the rest.
 //
 // One thread at a time.
 #ifndef WEIR_SHM_LANE_WRITER_HPP
@@ -29,6 +30,7 @@
 
 #include "shm/control.hpp"
 #include "shm/exchange.hpp"
+#include "shm/prefetch.hpp"
 #include "shm/record.hpp"
 
 namespace weir {
@@ -62,7 +64,8 @@ public:
     void resume(PageRef page, Position tail, std::uint64_t messages,
                 std::uint64_t payload) noexcept;
 
-    // Claims `bytes` (a whole record, a multiple of 8) without leaving the page. Null: see `advance`.
+    // Claims `bytes` (a whole record, a multiple of 8) without leaving the page. Null: see
+    // `advance`.
     std::byte* claim(std::uint64_t bytes) noexcept {
         const Position end = tail_ + bytes;
         if (end > page_end_) [[unlikely]]
@@ -80,6 +83,7 @@ public:
             return nullptr;
         }
         std::byte* const record = origin_ + tail_;
+        prefetch_for_write(record + write_ahead_bytes);
         // relaxed: becomes visible with the commit of this or an earlier record (published).
         if (end < page_end_) word_at(origin_ + end).store(0, std::memory_order_relaxed);
         tail_ = end;
@@ -87,8 +91,9 @@ public:
         return record;
     }
 
-    // Gives the first `gap` bytes (a multiple of 8, fewer than claimed) of a claim up as a skip record, so
-    // that what follows starts at an address of the caller's choice. The rest stays claimed.
+    // Gives the first `gap` bytes (a multiple of 8, fewer than claimed) of a claim up as a skip
+    // record, so that what follows starts at an address of the caller's choice. The rest stays
+    // claimed.
     static std::byte* skip_ahead(std::byte* record, std::uint64_t gap) noexcept {
         // relaxed: becomes visible with the skip record in front of it.
         word_at(record + gap).store(0, std::memory_order_relaxed);
@@ -100,7 +105,8 @@ public:
 
     // Publishes a claimed record of the current page: `word` is its commit word.
     void commit(std::byte* record, std::uint64_t word) noexcept {
-        // SYNC(published) release: the payload and the cleared word behind become visible with this.
+        // SYNC(published) release: the payload and the cleared word behind become visible with
+        // this.
         word_at(record).store(word, std::memory_order_release);
         ++messages_;
         payload_ += commit_payload(word);
@@ -114,11 +120,13 @@ public:
     // Commits `word` and gives the unused rest of the claim back as a skip record.
     void commit_shortened(const Claim& claim, std::uint64_t word) noexcept;
 
-    // Leaves the page for the next one when that is granted and has room for `bytes`. Off the hot path.
+    // Leaves the page for the next one when that is granted and has room for `bytes`. Off the hot
+    // path.
     ClaimStatus advance(std::uint64_t bytes) noexcept;
 
-    // True if a page behind the next one has room for `bytes`. Then the smaller ones before it are passed by
-    // advancing with 0 bytes; asking would not help, for the broker counts that page as granted.
+    // True if a page behind the next one has room for `bytes`. Then the smaller ones before it are
+    // passed by advancing with 0 bytes; asking would not help, for the broker counts that page as
+    // granted.
     bool has_room_further_on(std::uint64_t bytes) const noexcept;
 
     // Wraps a record claimed in the current page so that it may be resolved later.

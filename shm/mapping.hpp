@@ -2,9 +2,10 @@
 //
 // Memory that two processes share: sealed memory files, and mappings of them.
 //
-// All regions but `control` are memory files (memfd): no name, no limit by a container's 64 MiB /dev/shm,
-// and sealed, so that no client can shrink one under the broker (a SIGBUS). They are allocated before
-// anything in them is handed out, so that too little memory is an error here and not a death later.
+// All regions but `control` are memory files (memfd): no name, no limit by a container's 64 MiB
+// /dev/shm, and sealed, so that no client can shrink one under the broker (a SIGBUS). They are
+// allocated before anything in them is handed out, so that too little memory is an error here and
+// not a death later.
 #ifndef WEIR_SHM_MAPPING_HPP
 #define WEIR_SHM_MAPPING_HPP
 
@@ -44,7 +45,8 @@ private:
     boost::interprocess::mapped_region region_;
 };
 
-// A sealed memory file of exactly `bytes`, all of it allocated if `allocate`. The name is for /proc only.
+// A sealed memory file of exactly `bytes`, all of it allocated if `allocate`. The name is for /proc
+// only.
 Result<Fd, Error<MemoryError>> make_memory_file(const char* name, std::uint64_t bytes,
                                                 bool allocate = true);
 
@@ -54,8 +56,9 @@ Result<void, Error<MemoryError>> allocate_memory(int fd, std::uint64_t offset, s
 // A second descriptor of the same file that cannot be mapped for writing.
 Result<Fd, Error<MemoryError>> reopen_read_only(int fd);
 
-// Bytes of memory that could be allocated now: free and reclaimable memory of the machine, cut by the
-// limits of the control groups this process is in. Sources: /proc/meminfo MemAvailable, memory.max.
+// Bytes of memory that could be allocated now: free and reclaimable memory of the machine, cut by
+// the limits of the control groups this process is in. Sources: /proc/meminfo MemAvailable,
+// memory.max.
 std::uint64_t memory_available();
 
 }  // namespace weir

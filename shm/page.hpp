@@ -2,19 +2,22 @@
 //
 // A page: a contiguous piece of the direct region that belongs to one lane.
 //
-// Two descriptions of a page exist. The *page slot* stands in `control`, is written by the broker alone
-// and is the truth. The *page header* stands at the page's own start, is written by the producer and
-// is input: it only says how many messages a page holds, so that nobody needs to walk over records.
+// Two descriptions of a page exist. The *page slot* stands in `control`, is written by the broker
+// alone and is the truth. The *page header* stands at the page's own start, is written by the
+// producer and is input: it only says how many messages a page holds, so that nobody needs to walk
+// over records.
 //
-// The pages of a lane form a chain through `next`: that chain is the lane's window. A chain was taken
-// instead of a fixed ring of window entries because a queue may hold any number of pages: a reader far
-// behind then needs no window of its own, and a page that lies on disk is simply a gap in the chain.
+// The pages of a lane form a chain through `next`: that chain is the lane's window. A chain was
+// taken instead of a fixed ring of window entries because a queue may hold any number of pages: a
+// reader far behind then needs no window of its own, and a page that lies on disk is simply a gap
+// in the chain.
 //
 //   P1  a slot's `start` is 0 while its page is free, and never the same twice for one lane
 //   P2  the first word behind the header is zero before the page is linked
-//   P3  pages follow each other in position while they are linked: start + bytes <= next.start. What lies
-//       between was granted once and taken back: no position is granted twice
-//   P4  a page is unlinked by the broker only, and only if no position is in it (LAYOUT.md, retract)
+//   P3  pages follow each other in position while they are linked: start + bytes <= next.start.
+//       What lies between was granted once and taken back: no position is granted twice
+//   P4  a page is unlinked by the broker only, and only if no position is in it (LAYOUT.md,
+//       retract)
 #ifndef WEIR_SHM_PAGE_HPP
 #define WEIR_SHM_PAGE_HPP
 
@@ -22,7 +25,8 @@
 
 namespace weir {
 
-// In `control`, one per 4 KiB unit of the direct region; only the slot of a page's first unit is used.
+// In `control`, one per 4 KiB unit of the direct region; only the slot of a page's first unit is
+// used.
 //
 //      0          8        12       16      20      24             32
 //      +----------+--------+--------+-------+-------+--------------+
@@ -46,11 +50,11 @@ static_assert(sizeof(PageSlot) == 32);
 
 // At the start of the page itself, written by its producer.
 //
-//      0       8           16            24           32             40        48       56        64
-//      +-------+-----------+-------------+------------+--------------+---------+--------+---------+
-//      | start | first     | messages+1  | payload    | latest       | length  | XXH3   | free    |
+//      0       8           16            24           32             40        48       56     64
+//      +-------+-----------+-------------+------------+--------------+---------+--------+------+
+//      | start | first     | messages+1  | payload    | latest       | length  | XXH3   | free |
 //      |       | message   | once sealed | bytes      | expiry       | on disk |        |         |
-//      +-------+-----------+-------------+------------+--------------+---------+--------+---------+
+//      +-------+-----------+-------------+------------+--------------+---------+--------+------+
 struct PageHeader {
     std::atomic<std::uint64_t> start;  // the producer's word for it; checked against the slot
     std::atomic<std::uint64_t> first_message;  // number of claims before this page in the lane
@@ -68,8 +72,8 @@ constexpr PageRef ref_of_unit(std::uint64_t unit) noexcept {
 }
 constexpr std::uint64_t unit_of_ref(PageRef ref) noexcept { return std::uint64_t{ref} - 1; }
 
-// The direct region and its page table as one process sees them. Bounds are private memory: a reference
-// loaded from shared memory is looked up only through `has`.
+// The direct region and its page table as one process sees them. Bounds are private memory: a
+// reference loaded from shared memory is looked up only through `has`.
 struct PageView {
     std::byte* direct = nullptr;
     const PageSlot* slots = nullptr;
@@ -83,7 +87,8 @@ struct PageView {
     }
     // Length of the page, cut to the region, so that a wrong length cannot lead outside it.
     std::uint64_t length(PageRef ref) const noexcept {
-        // relaxed: written before the page was linked; SYNC(page_linked) on the link made it visible.
+        // relaxed: written before the page was linked; SYNC(page_linked) on the link made it
+        // visible.
         const std::uint64_t length = slot(ref).units.load(std::memory_order_relaxed);
         const std::uint64_t left = units - unit_of_ref(ref);
         return (length < left ? length : left) * page_unit;

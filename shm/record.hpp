@@ -66,7 +66,8 @@ constexpr std::uint64_t record_bytes_of(std::uint64_t word) noexcept {
     return record_bytes(commit_envelope_words(word), commit_payload(word));
 }
 
-// Decides whether a word loaded from shared memory may be followed: `room` is what is left of its page.
+// Decides whether a word loaded from shared memory may be followed: `room` is what is left of its
+// page.
 constexpr bool record_fits(std::uint64_t word, std::uint64_t room) noexcept {
     return (is_message(word) || is_skip(word)) && record_bytes_of(word) <= room;
 }

@@ -29,8 +29,8 @@ void write_note(InFlightNote& note, LaneId lane, const ClaimedRange& range) noex
     note.from.store(range.from, std::memory_order_release);
 }
 
-// Counts messages from the reader's position to the end of its page, at most `limit`, and no further than
-// `bytes` behind the first one's start.
+// Counts messages from the reader's position to the end of its page, at most `limit`, and no
+// further than `bytes` behind the first one's start.
 void measure(const PageView& pages, ClaimedRange& range, std::uint32_t limit,
              std::uint64_t bytes) noexcept {
     const LaneReader& reader = range.reader;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A shared consumer's view of one lane of a queue: claims ranges of records from a cursor that other
-// consumers move too (claims.hpp has the steps and why a death at any instruction is unambiguous).
+// A shared consumer's view of one lane of a queue: claims ranges of records from a cursor that
+// other consumers move too (claims.hpp has the steps and why a death at any instruction is
+// unambiguous).
 //
-// No cursor of its own pins the page that this reader looks at. That is safe because what it read is used
-// only if the cursor did not move in between, and a page is freed only when the cursor is behind it.
+// No cursor of its own pins the page that this reader looks at. That is safe because what it read
+// is used only if the cursor did not move in between, and a page is freed only when the cursor is
+// behind it.
 //
 // One thread at a time.
 #ifndef WEIR_SHM_SHARED_READER_HPP
@@ -37,8 +39,8 @@ public:
     SharedReader(PageView pages, const LaneSlot& slot, LaneId lane, std::uint32_t self) noexcept
         : pages_(pages), slot_(&slot), reader_(pages, lane), lane_(lane), self_(self) {}
 
-    // Takes up to `limit` (1 to 64) messages into `note`, which must be void: records of up to `bytes`
-    // bytes together. Empty also when the next one alone is larger.
+    // Takes up to `limit` (1 to 64) messages into `note`, which must be void: records of up to
+    // `bytes` bytes together. Empty also when the next one alone is larger.
     RangeStatus claim(const ClaimsView& claims, ConsumerCell& cell, InFlightNote& note,
                       std::uint32_t limit, std::uint64_t bytes, ClaimedRange& range) noexcept;
     RangeStatus claim(const ClaimsView& claims, ConsumerCell& cell, InFlightNote& note,
@@ -62,13 +64,13 @@ private:
     std::uint32_t self_ = 0;
 };
 
-// The page of `lane` that holds `position`, walking the chain from its oldest page; 0: none does now. A
-// position at a page's end is still in it. The chain may change under the walk: then it ends, or gives a
-// page that a look at what pins the position (cursor, `entering`) refuses.
+// The page of `lane` that holds `position`, walking the chain from its oldest page; 0: none does
+// now. A position at a page's end is still in it. The chain may change under the walk: then it
+// ends, or gives a page that a look at what pins the position (cursor, `entering`) refuses.
 PageRef page_of(const PageView& pages, const LaneSlot& lane, Position position) noexcept;
 
-// Stands a reader at a range that the broker assigned (redelivery). False: it lies outside its page, which
-// only a broker of another mind could say.
+// Stands a reader at a range that the broker assigned (redelivery). False: it lies outside its
+// page, which only a broker of another mind could say.
 bool stand_at_range(LaneReader& reader, PageView pages, const LaneSlot& lane, Position from,
                     Position to) noexcept;
 

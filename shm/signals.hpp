@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `signals`: hints that all clients and the broker write. A lie here costs a wasted wake-up or a delay
-// that the next bounded sleep ends, never a message.
+// `signals`: hints that all clients and the broker write. A lie here costs a wasted wake-up or a
+// delay that the next bounded sleep ends, never a message.
 //
 //      | head: hungry, broker asleep, anyone | need (bit per lane) | passed (bit per lane) |
 //      | ready (byte per lane) | sleep word per destination, 128 bytes apart |
@@ -46,8 +46,9 @@ struct SignalsView {
     }
 };
 
-// Sets a lane's bit. Always the read-modify-write, also when the bit seems set: a plain look could be
-// overtaken by the stores before it, and the broker could clear the bit and miss them. Once per page.
+// Sets a lane's bit. Always the read-modify-write, also when the bit seems set: a plain look could
+// be overtaken by the stores before it, and the broker could clear the bit and miss them. Once per
+// page.
 inline void set_lane_bit(std::atomic<std::uint64_t>* bits, LaneId lane) noexcept {
     // SYNC(lane_bit) release: what the lane needs was written before its bit.
     bits[lane / 64].fetch_or(std::uint64_t{1} << (lane % 64), std::memory_order_acq_rel);

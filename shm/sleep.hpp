@@ -8,20 +8,22 @@
 //   3  looks once more for messages           c  looks at the sleep word; a sleeper there: wakes
 //   4  waits on the word
 //
-// Either step 3 sees what a wrote, or step c sees what 1 wrote: the membarrier stands for the fence that
-// the producer leaves out.
+// Either step 3 sees what a wrote, or step c sees what 1 wrote: the membarrier stands for the fence
+// that the producer leaves out.
 //
 //   sleep word    31                    12 11             0
 //                 +-----------------------+---------------+
 //                 | wakes so far          | sleepers      |
 //                 +-----------------------+---------------+
 //
-//   Z1  sleepers >= processes that wait or are about to. Each wake of one takes one off and lets at least one go:
-//       who waits is woken, who was about to finds the word's upper part changed.
-//   Z2  a sleeper takes its own announcement back only if no wake happened since it made it: then it is
-//       still there. Else it leaves it; a count that is too high costs a wasted wake, one too low a message.
-//   Z3  the upper part wraps after 2^20 wakes; to be missed, exactly that many must fall between two loads
-//       of one sleeper, a second of nothing but wakes. The bounded sleep (1 s) ends even that.
+//   Z1  sleepers >= processes that wait or are about to. Each wake of one takes one off and lets at
+//       least one go: who waits is woken, who was about to finds the word's upper part changed.
+//   Z2  a sleeper takes its own announcement back only if no wake happened since it made it: then
+//       it is still there. Else it leaves it; a count that is too high costs a wasted wake, one too
+//       low a message.
+//   Z3  the upper part wraps after 2^20 wakes; to be missed, exactly that many must fall between
+//       two loads of one sleeper, a second of nothing but wakes. The bounded sleep (1 s) ends even
+//       that.
 #ifndef WEIR_SHM_SLEEP_HPP
 #define WEIR_SHM_SLEEP_HPP
 
@@ -62,15 +64,17 @@ inline void stop_sleeping(std::atomic<std::uint32_t>& word, std::uint32_t ticket
     }
 }
 
-// Step 4. Sleeps until a wake happened since the ticket was drawn, or the deadline (CLOCK_MONOTONIC, ns).
-// True: there was a wake, the announcement is used up. False: time out, it has been taken back.
+// Step 4. Sleeps until a wake happened since the ticket was drawn, or the deadline
+// (CLOCK_MONOTONIC, ns). True: there was a wake, the announcement is used up. False: time out, it
+// has been taken back.
 inline bool sleep_on(std::atomic<std::uint32_t>& word, std::uint32_t ticket,
                      std::uint64_t deadline_ns) noexcept {
     for (;;) {
         // SYNC(sleeping) acquire: what the waker published before it woke is visible.
         const std::uint32_t seen = word.load(std::memory_order_acquire);
         if (wakes_of(seen) != wakes_of(ticket)) return true;
-        // Other sleepers change the count: that is no wake, the wait is begun again with the new word.
+        // Other sleepers change the count: that is no wake, the wait is begun again with the new
+        // word.
         switch (futex_wait(word, seen, deadline_ns)) {
             case FutexResult::woken: return true;
             case FutexResult::changed: break;
@@ -95,8 +99,9 @@ inline bool wake_one(std::atomic<std::uint32_t>& word) noexcept {
         if (word.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
                                        std::memory_order_relaxed)) {  // relaxed: the next guess
             if (futex_wake(word, 1) == 0) {
-                // Nobody waited, and who was about to sees the changed upper part. If nobody announced
-                // itself since, the rest of the count is left over (Z2) and would cost a call per message.
+                // Nobody waited, and who was about to sees the changed upper part. If nobody
+                // announced itself since, the rest of the count is left over (Z2) and would cost a
+                // call per message.
                 std::uint32_t left = next;
                 // relaxed: failing means that there are new sleepers, whose count must stay.
                 word.compare_exchange_strong(left, next & ~sleepers_mask,

@@ -2,10 +2,10 @@
 //
 // The units everything in shared memory is measured in.
 //
-// A lane is an endless log of bytes. A *position* is a place in that log: bytes since the lane's slot
-// was first used, never reused, so a position names one record for ever. At 10 GB/s a lane reaches
-// 2^53 (`position_limit`, what a stop word can hold, see control.hpp) after ten days of writing without a
-// pause; the broker ends a lane before, and the producer gets a new one.
+// A lane is an endless log of bytes. A *position* is a place in that log: bytes since the lane's
+// slot was first used, never reused, so a position names one record for ever. At 10 GB/s a lane
+// reaches 2^53 (`position_limit`, what a stop word can hold, see control.hpp) after ten days of
+// writing without a pause; the broker ends a lane before, and the producer gets a new one.
 //
 // Pages are counted in units of 4 KiB. A *page reference* is the number of a page's first unit plus
 // one, so that zero, which is what fresh memory holds, means "no page".

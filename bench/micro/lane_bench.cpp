@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What one message costs on each side of a lane, without another core: instructions, not cache lines that
-// travel. The two-process harness measures those.
+// What one message costs on each side of a lane, without another core: instructions, not cache
+// lines that travel. The two-process harness measures those.
 #include <benchmark/benchmark.h>
 
 #include "bench/micro/turning_window.hpp"

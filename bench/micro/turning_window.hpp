@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A lane whose window turns in place: the page that was read is granted again behind the last one, in the
-// same thread. What a broker does per page is thereby inside the measured time, without a second process.
+// A lane whose window turns in place: the page that was read is granted again behind the last one,
+// in the same thread. What a broker does per page is thereby inside the measured time, without a
+// second process.
 #ifndef WEIR_BENCH_MICRO_TURNING_WINDOW_HPP
 #define WEIR_BENCH_MICRO_TURNING_WINDOW_HPP
 

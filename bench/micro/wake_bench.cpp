@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What sleeping and waking cost: the look that each record pays, the announcement with its membarrier that
-// only a sleeper pays, and a whole trip through the kernel.
+// What sleeping and waking cost: the look that each record pays, the announcement with its
+// membarrier that only a sleeper pays, and a whole trip through the kernel.
 #include <benchmark/benchmark.h>
 
 #include <thread>
@@ -23,6 +23,7 @@ void announce_and_take_back(benchmark::State& state) {
     std::atomic<std::uint32_t> word{0};
     for (auto _ : state) {
         const std::uint32_t ticket = announce_sleep(word);
+        // barrier: what is measured.
         barrier_everywhere();
         stop_sleeping(word, ticket);
     }
@@ -37,8 +38,8 @@ void wake_there_and_back(benchmark::State& state) {
     std::thread other([&] {
         for (;;) {
             sleep_on(there, announce_sleep(there), no_deadline);
-            // SYNC(bench_stop) acquire: nothing but the flag is read.
-            if (stop.load(std::memory_order_acquire) != 0) return;
+            // relaxed: nothing but the flag is read.
+            if (stop.load(std::memory_order_relaxed) != 0) return;
             while (!wake_one(back)) std::this_thread::yield();
         }
     });
@@ -47,8 +48,8 @@ void wake_there_and_back(benchmark::State& state) {
         while (!wake_one(there)) std::this_thread::yield();
         sleep_on(back, ticket, no_deadline);
     }
-    // SYNC(bench_stop) release: as above.
-    stop.store(1, std::memory_order_release);
+    // relaxed: as above.
+    stop.store(1, std::memory_order_relaxed);
     while (!wake_one(there)) std::this_thread::yield();
     other.join();
 }

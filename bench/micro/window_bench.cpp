@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a page costs: leaving, sealing, entering, passing and granting it again. One message per page, so
-// the figure is per page; divide by the messages of a page to see what it adds to each.
+// What a page costs: leaving, sealing, entering, passing and granting it again. One message per
+// page, so the figure is per page; divide by the messages of a page to see what it adds to each.
 #include <benchmark/benchmark.h>
 
 #include "bench/micro/turning_window.hpp"

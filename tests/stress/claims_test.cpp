@@ -3,8 +3,8 @@
 // Several consumers take ranges from one lane while its pages are freed and used again behind them.
 // Each message must be taken exactly once, whole, and each consumer must see numbers grow.
 //
-// What this does not prove: what happens when a consumer dies (that is laid out in bytes in the unit test
-// of claims), and orders weaker than x86's.
+// What this does not prove: what happens when a consumer dies (that is laid out in bytes in the
+// unit test of claims), and orders weaker than x86's.
 #include <gtest/gtest.h>
 
 #include <array>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The broker's side of one lane, as short as LAYOUT.md allows: grants, frees, retracts, revokes. The stress
-// tests of shm/ race it against writers and readers, so that a mistake in the shared protocols is not
-// covered by the real broker's being slow.
+// The broker's side of one lane, as short as LAYOUT.md allows: grants, frees, retracts, revokes.
+// The stress tests of shm/ race it against writers and readers, so that a mistake in the shared
+// protocols is not covered by the real broker's being slow.
 //
-// Runs in one thread. Everything it takes back it fills with rubbish at once, so that whoever still reads
-// or writes there is found out.
+// Runs in one thread. Everything it takes back it fills with rubbish at once, so that whoever still
+// reads or writes there is found out.
 #ifndef WEIR_TESTS_SUPPORT_HAND_BROKER_HPP
 #define WEIR_TESTS_SUPPORT_HAND_BROKER_HPP
 

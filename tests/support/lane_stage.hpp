@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A lane without a broker: direct region, page slots and lane slot in private memory, granted by hand.
-// Tests build their rare states directly in these bytes.
+// A lane without a broker: direct region, page slots and lane slot in private memory, granted by
+// hand. Tests build their rare states directly in these bytes.
 #ifndef WEIR_TESTS_SUPPORT_LANE_STAGE_HPP
 #define WEIR_TESTS_SUPPORT_LANE_STAGE_HPP
 

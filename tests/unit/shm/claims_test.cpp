@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The four steps of a claim, with a death behind each of them laid out in bytes, and the races that the
-// numbered cases of claims.hpp name.
+// The four steps of a claim, with a death behind each of them laid out in bytes, and the races that
+// the numbered cases of claims.hpp name.
 #include "shm/claims.hpp"
 
 #include <gtest/gtest.h>

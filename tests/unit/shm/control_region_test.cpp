@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The named region: made, carved, found by name, refused when it is not what it should be.
 #include "shm/control_region.hpp"
 
 #include <fcntl.h>

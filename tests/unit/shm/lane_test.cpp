@@ -209,7 +209,8 @@ TEST(Lane, TheNextProducerGoesOnBehindTheLastPublishedRecord) {
     EXPECT_EQ(LaneStage::drain(reader), (Texts{"kept", "heir"}));
 }
 
-// What a dishonest producer may write, and that the reader neither follows it nor reads outside the page.
+// What a dishonest producer may write, and that the reader neither follows it nor reads outside the
+// page.
 class Nonsense : public ::testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(Nonsense, EndsThePageForTheReaderAndIsCounted) {

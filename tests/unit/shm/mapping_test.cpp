@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Sealed memory files: allocated, shared, and out of reach of whoever would shrink or write them.
 #include "shm/mapping.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The commit word: what it says, what fits, and what is refused.
 #include "shm/record.hpp"
 
 #include <gtest/gtest.h>

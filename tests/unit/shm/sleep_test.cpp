@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The arithmetic of the sleep word. That no wake-up is lost under real races is the business of the stress
-// test "parking".
+// The arithmetic of the sleep word. That no wake-up is lost under real races is the business of the
+// stress test "parking".
 #include "shm/sleep.hpp"
 
 #include <gtest/gtest.h>
