@@ -14,7 +14,8 @@ bool register_barrier() noexcept {
 }
 
 void barrier_everywhere() noexcept {
-    // barrier: this is the one that all others mean. Cannot fail once registration succeeded, which attach and the broker's start demand.
+    // barrier: this is the one that all others mean. It cannot fail once registration succeeded,
+    // which attach and the broker's start demand.
     WEIR_CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0);
 }
 

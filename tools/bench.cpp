@@ -25,13 +25,15 @@ struct BenchPlan {
     std::uint64_t size = 64;
     int rounds = 5;
     double rate_per_s = 0;
+    std::uint64_t leg_ns = 120 * ns_per_ms;
     std::string scheme = "queue";
     bool json = false;
 };
 
 int run_bench(const BenchPlan& plan) {
     const bench::Stage stage{.clock = bench::TickClock::calibrate(),
-                             .placement = bench::choose_placement()};
+                             .placement = bench::choose_placement(),
+                             .leg_ns = plan.leg_ns / 2};
     auto subject = WeirSubject::start({stage, plan.scheme, plan.size});
     if (!subject) return give_up("bench", exit_failed, subject.error().sentence);
     bench::ProbedMachine machine(stage);
@@ -39,6 +41,7 @@ int run_bench(const BenchPlan& plan) {
     run.message_bytes = plan.size;
     run.rate_per_s = plan.rate_per_s;
     run.rounds_wanted = plan.rounds;
+    run.subject_leg_ns = plan.leg_ns;
     run.placement = stage.placement;
     auto report = bench::run_comparison(run, machine, **subject);
     if (!report) return give_up("bench", exit_failed, report.error().sentence);
@@ -58,6 +61,8 @@ void add_bench(CLI::App& app, int& exit_code) {
     bench.add_option("--rounds", plan->rounds, "Calm rounds to take medians of (5)")
         ->check(CLI::Range(1, 1000))
         ->type_name("N");
+    add_duration_option(bench, "--leg", plan->leg_ns,
+                        "How long each measurement of Weir takes (120ms); shorter is rougher");
     bench.add_option("--rate", plan->rate_per_s, "Also: latency at R messages per second")
         ->check(CLI::PositiveNumber)
         ->type_name("R");

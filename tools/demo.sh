@@ -10,8 +10,8 @@
 #   queue   four producers -> two consumers that share them and write them out
 #   topic   four producers -> three subscribers, each of which gets every file
 #
-# It can be run again, beside other brokers and as any user. Whatever happens, it leaves nothing behind:
-# no process, no shared memory, no socket, no file but the build.
+# It can be run again, beside other brokers and as any user. Whatever happens, it leaves nothing
+# behind: no process, no shared memory, no socket, no file but the build.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
@@ -116,14 +116,15 @@ for folder in folders:
             arrived[relative] = os.path.join(path, name)
 if wanted != set(arrived):
     missing, foreign = sorted(wanted - set(arrived)), sorted(set(arrived) - wanted)
-    sys.exit(f"demo: {len(missing)} files are missing {missing[:3]}, {len(foreign)} foreign {foreign[:3]}")
+    sys.exit(f"demo: {len(missing)} files are missing {missing[:3]}, "
+             f"{len(foreign)} are foreign {foreign[:3]}")
 for relative, path in arrived.items():
     if not filecmp.cmp(os.path.join(os.fsencode(source), relative), path, shallow=False):
         sys.exit(f"demo: {os.fsdecode(relative)} differs")
 PY
 }
 
-# stream SCHEME RECEIVER...: sends all files to SCHEME://include; waits until every receiver has ended.
+# stream SCHEME RECEIVER...: sends all files to SCHEME://include; waits for the end of all receivers.
 stream() {
     local scheme=$1 part senders=() receivers=("${@:2}")
     await_consumers "${#receivers[@]}"
@@ -166,7 +167,7 @@ print(f"demo: {what}: {files} messages, {size / 2**20:.1f} MiB sent in {seconds:
 PY
 }
 
-# What is streamed: regular files that can be read, by their path below the source; a list has one a line.
+# What is streamed: regular files that can be read, by their path below the source, one a line.
 [[ -d $source_dir ]] || die "there is no $source_dir on this machine"
 streamed=("$source_dir" -type f -readable ! -name $'*\n*')
 find "${streamed[@]}" -printf '%P\n' | sort >"$work/list"
@@ -177,11 +178,12 @@ split -n "r/$producers" "$work/list" "$work/part."
 
 largest_message=$((16 << 20))
 if ((largest + 65536 > largest_message)); then
-    die "the largest file has $largest bytes; 64 MiB of direct memory carry messages of up to 16 MiB"
+    die "the largest file has $largest bytes; 64 MiB of direct memory carry up to 16 MiB a message"
 fi
 
 "$weir" broker --direct 64M --largest-message 16M >"$work/broker.out"
-broker=$("$weir" stat --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["broker"]["pid"])')
+broker=$("$weir" stat --json |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["broker"]["pid"])')
 say "broker $WEIR_NAME runs with 64 MiB; $files files, the largest has $largest bytes"
 
 receivers=()
@@ -213,4 +215,4 @@ broker=
 for left in /dev/shm/*"$WEIR_NAME"* "${XDG_RUNTIME_DIR:-/run}/weir/$WEIR_NAME".*; do
     [[ ! -e $left ]] || die "$left was left behind"
 done
-say "every file arrived unchanged: $files through the queue, $subscribers x $files through the topic"
+say "every file arrived unchanged: $files by the queue, $subscribers x $files by the topic"

@@ -37,8 +37,8 @@ public:
     // One message. `refused` has been explained on standard error; exit_code() says the rest.
     Step send(std::span<const std::byte> payload);
 
-    // Room for one message of up to `bytes`, with `envelope`; commit it, then count(). `source` is where
-    // it comes from, for the error.
+    // Room for one message of up to `bytes`, with `envelope`; commit it, then count(). `source` is
+    // where it comes from, for the error.
     Step claim(std::size_t bytes, const Envelope& envelope, const std::string& source,
                OpenMessage& open);
     void count(std::size_t bytes) { progress_.count(bytes); }

@@ -59,25 +59,37 @@ std::optional<std::size_t> page_index(const Lane& lane, Position position) {
     return index;
 }
 
+std::optional<std::size_t> tail_index(const Lane& lane) {
+    const Position at = lane.counted.position;
+    const auto index = page_index(lane, at);
+    const bool not_entered = index && at < lane.pages[*index].first_record();
+    return not_entered && *index != 0 ? std::optional(*index - 1) : index;
+}
+
+void begin_count(Lane& lane, Page& page) {
+    page.messages_before = lane.counted.messages;
+    page.payload_before = lane.counted.payload;
+    lane.counted.position = page.first_record();
+}
+
 CountEnd count_forward(const PageView& pages, Lane& lane, Position limit, std::uint64_t steps) {
     CountedPlace& counted = lane.counted;
-    auto index = page_index(lane, counted.position);
+    auto index = tail_index(lane);
     if (!index) return CountEnd::at_tail;
     bool asked_header = false;
     for (std::uint64_t step = 0; step < steps; ++step) {
         Page& page = lane.pages[*index];
         if (counted.position >= page.end()) {
+            // As readers do: into a page that nobody has entered yet, which may be taken back, it does not go.
             if (*index + 1 == lane.pages.size()) return CountEnd::at_tail;
-            counted.position = lane.pages[++*index].start;
+            Page& next = lane.pages[*index + 1];
+            if (commit_word_at(pages, next, next.first_record()) == 0) return CountEnd::at_tail;
+            begin_count(lane, next);
+            ++*index;
             asked_header = false;
             continue;
         }
         if (counted.position >= limit) return CountEnd::at_limit;
-        if (counted.position < page.first_record()) {
-            page.messages_before = counted.messages;
-            page.payload_before = counted.payload;
-            counted.position = page.first_record();
-        }
         if (!asked_header) {
             asked_header = true;
             if (take_sealed(pages, page, counted)) continue;

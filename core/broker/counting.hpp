@@ -7,7 +7,7 @@
 // place where the last count stopped. Both is input: a count that cannot be is not believed, and a word that
 // does not fit ends the page, as it does for every reader (lane_reader.hpp, L2).
 //
-//   N1  `Lane.counted` only moves forward, and never past the first zero word
+//   N1  `Lane.counted` only moves forward, and never past the first zero word nor into a page without a record
 //   N2  `messages_before` of a page is set when the count enters it
 //   N3  a walk is bounded by the bytes of the page it is in, or by the steps that the caller allows
 #ifndef WEIR_CORE_BROKER_COUNTING_HPP
@@ -44,6 +44,12 @@ CountedPlace count_before(const PageView& pages, const Lane& lane, const Counted
 // The page that holds `position`: where one page ends and the next begins it is the next one, if there is
 // one. Nothing if the position is in none.
 std::optional<std::size_t> page_index(const Lane& lane, Position position);
+
+// The page in which the count stands: at its end, if nothing was written behind it. Nothing if that is gone.
+std::optional<std::size_t> tail_index(const Lane& lane);
+
+// The count goes on in this page.
+void begin_count(Lane& lane, Page& page);
 
 // The producer says that it will not write into this page any more.
 bool is_sealed(const PageView& pages, const Page& page);

@@ -60,9 +60,9 @@ Append append_page(Tables& tables, Lane& lane, Units units) {
     page.start = lane.next_start;
     page.charge = std::move(*charge);
     prepare(tables, lane, page);
+    const bool count_goes_on_here = !tail_index(lane);  // the page it stood in is gone
     lane.pages.push_back(std::move(page));
-    // The count stood at the end of a page that is gone, before positions that were taken back.
-    if (!page_index(lane, lane.counted.position)) lane.counted.position = lane.next_start;
+    if (count_goes_on_here) begin_count(lane, lane.pages.back());
     lane.next_start += bytes;
     tables.histories[lane.id].next_start = lane.next_start;
     link_last(tables, lane);

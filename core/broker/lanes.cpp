@@ -197,7 +197,7 @@ bool Lanes::find_ending(Lane& lane) {
     const CountEnd end = count_forward(tables_->pages, lane, everything, count_steps_max);
     if (end == CountEnd::out_of_steps) return false;
     lane.ending_known = true;
-    if (const auto tail = page_index(lane, lane.counted.position)) {
+    if (const auto tail = tail_index(lane)) {
         // No reader is behind the first zero word, and there is no producer: no look is needed.
         if (*tail + 1 < lane.pages.size()) {
             cut_behind(*tables_, lane, *tail);

@@ -114,7 +114,7 @@ bool revoke(Tables& tables, std::span<Lane* const> lanes) {
                                                        count_steps_max) == CountEnd::at_tail;
         const auto named = producer_page_index(tables, *lane);
         const bool in_last = named && *named + 1 == lane->pages.size() &&
-                             page_index(*lane, lane->counted.position) == named;
+                             tail_index(*lane) == named;
         if (!at_tail || !in_last) {
             raise_stop(tables, *lane);
             continue;

@@ -86,12 +86,17 @@ public:
         for (;;) {
             // SYNC(called) acquire: the thread is done with the word it waited on.
             const std::uint32_t answered = answers_.load(std::memory_order_acquire);
-            if (answered == called) return;
+            if (answered == called) break;
             futex_wait(answers_, answered, no_deadline);
         }
+        make_readable();  // F2, also when the thread was called back before it began
     }
 
 private:
+    void make_readable() noexcept {
+        const std::uint64_t one = 1;
+        static_cast<void>(!::write(event_.get(), &one, sizeof one));  // EAGAIN: it is readable
+    }
     // Calls the thread; the new value of its word.
     std::uint32_t step() noexcept {
         // SYNC(called) release: what the thread is to wait on is set.
@@ -121,8 +126,7 @@ private:
             if (call % 2 == 1) {  // armed
                 static_cast<void>(
                     wait_for_either({waited(*word_, expected_), waited(calls_, call)}));
-                const std::uint64_t one = 1;
-                static_cast<void>(!::write(event_.get(), &one, sizeof one));  // F2
+                make_readable();
             }
             answer(call);
         }

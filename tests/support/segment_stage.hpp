@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A whole segment and its clients in one process and one thread. Clients are shm's own classes over
-// mappings of their own, as a client process would have them; `turn` is called where the daemon would. Time
-// stands still until a test moves it.
+// mappings of their own, as a client process would have them; `turn` is called where the daemon
+// would. Time stands still until a test moves it.
 #ifndef WEIR_TESTS_SUPPORT_SEGMENT_STAGE_HPP
 #define WEIR_TESTS_SUPPORT_SEGMENT_STAGE_HPP
 
@@ -100,25 +100,28 @@ struct TestWorker {
 
     std::uint32_t free_note() const {
         std::uint32_t note = 0;
-        while (note < piece.notes && piece.note(note).from.load(std::memory_order_acquire) != 0) ++note;
+        while (note < piece.notes && piece.note(note).from.load(std::memory_order_acquire) != 0)
+            ++note;
         return note;
     }
     std::vector<LaneId> lanes() const {
         std::vector<LaneId> found;
-        std::uint32_t next = shared->control.destination(destination)
-                                 .first_lane.load(std::memory_order_acquire);
-        for (; next != 0; next = shared->control.lane(next - 1).next_lane.load(std::memory_order_acquire))
+        std::uint32_t next =
+            shared->control.destination(destination).first_lane.load(std::memory_order_acquire);
+        for (; next != 0;
+             next = shared->control.lane(next - 1).next_lane.load(std::memory_order_acquire))
             found.push_back(next - 1);
         return found;
     }
     // Claims one range of a lane into a free note; its messages.
     Texts take(LaneId lane, std::uint32_t limit = 64) {
-        auto& reader = readers.try_emplace(lane, shared->pages, shared->control.lane(lane), lane, self)
-                           .first->second;
+        auto& reader =
+            readers.try_emplace(lane, shared->pages, shared->control.lane(lane), lane, self)
+                .first->second;
         const std::uint32_t note = free_note();
         ClaimedRange range;
-        if (note == piece.notes ||
-            reader.claim(claims, piece.cell(), piece.note(note), limit, range) != RangeStatus::taken)
+        if (note == piece.notes || reader.claim(claims, piece.cell(), piece.note(note), limit,
+                                                range) != RangeStatus::taken)
             return {};
         return read(range.reader, range.count, ~std::uint64_t{0});
     }
@@ -241,7 +244,8 @@ public:
         ControlRegion::remove(options.name);
         segment->publish();
         const broker::Regions regions = segment->regions();
-        control_ = Mapping::map(regions.control_ro, regions.control_bytes, Access::read_only).value();
+        control_ =
+            Mapping::map(regions.control_ro, regions.control_bytes, Access::read_only).value();
         signals_ = Mapping::map(regions.signals, regions.signals_bytes, Access::read_write).value();
         direct_ = Mapping::map(regions.direct_rw, regions.direct_bytes, Access::read_write).value();
         shared.control = ControlView::of(control_.data());
@@ -279,9 +283,9 @@ public:
         made.subscription = fields.subscription;
         made.destination = fields.destination - 1;
         made.self = fields.consumer_slot;
-        made.piece = {block(session, fields.block, fields.block_bytes, answer.block) +
-                          fields.block_offset,
-                      fields.notes};
+        made.piece = {
+            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset,
+            fields.notes};
         claims_.push_back(std::make_unique<Mapping>(
             Mapping::map(answer.claims, fields.claims_bytes, Access::read_write).value()));
         made.claims = {claims_.back()->data(), shared.control.limits.lanes};
@@ -295,9 +299,9 @@ public:
         made.shared = &shared;
         made.session = session;
         made.subscription = fields.subscription;
-        made.piece = {block(session, fields.block, fields.block_bytes, answer.block) +
-                          fields.block_offset,
-                      0};
+        made.piece = {
+            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset,
+            0};
         return made;
     }
 
@@ -323,10 +327,13 @@ public:
     Shared shared;
 
 private:
-    std::byte* block(std::uint32_t session, std::uint32_t number, std::uint64_t bytes, const Fd& fd) {
+    std::byte* block(std::uint32_t session, std::uint32_t number, std::uint64_t bytes,
+                     const Fd& fd) {
         const std::uint64_t id = shared.control.session(session).id;
         auto& mapping = blocks_[{id, number}];
-        if (fd) mapping = std::make_unique<Mapping>(Mapping::map(fd.get(), bytes, Access::read_write).value());
+        if (fd)
+            mapping = std::make_unique<Mapping>(
+                Mapping::map(fd.get(), bytes, Access::read_write).value());
         return mapping->data();
     }
 

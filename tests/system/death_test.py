@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that are killed in the middle: nothing is lost, nothing comes twice unmarked, nobody hangs.
+"""Clients that are killed in the middle: nothing is lost or comes twice unmarked, nobody hangs.
 
 RECEIVE_MARKED is a consumer that shows whether a message was flagged as redelivered.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files as messages: names travel along, and no name leads out of the folder they are written to."""
+"""Files as messages: names travel along, and no name leads out of the folder."""
 import pathlib
 import subprocess
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who waits uses no CPU: a parked consumer and an idle broker, under 5 ms in ten seconds together."""
+"""Who waits uses no CPU: a parked consumer and an idle broker, under 5 ms in ten seconds each."""
 import time
 
 import stage

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Full memory of each kind: what does not fit waits or is refused with its reason, the rest goes on.
+"""Full memory of each kind: what does not fit waits or is refused with a reason, the rest goes on.
 
 ONE_SHOT sends many messages, each by a process of its own.
 """
@@ -23,14 +23,14 @@ class Limits(stage.SystemTest):
         self.assertLessEqual(books["direct_bytes"], 64 * 4096)
         self.assertLessEqual(len([each for each in seen["lanes"]
                                   if each["destination"] == "queue://many"]), 4)
-        self.assertEqual(broker.drain("queue://many"), [b"%d" % number for number in range(10_000)])
+        self.same(broker.drain("queue://many"), [b"%d" % number for number in range(10_000)])
         self.assertLessEqual(broker.destination("queue://many")["direct_bytes"], 4 * 4096)
 
     def test_a_hundred_commands_one_after_another_arrive_in_order(self):
         broker = self.broker()
         for number in range(100):
             broker.send("queue://commands", [b"%d" % number])
-        self.assertEqual(broker.drain("queue://commands"), [b"%d" % number for number in range(100)])
+        self.same(broker.drain("queue://commands"), [b"%d" % number for number in range(100)])
 
     def test_full_direct_memory_makes_a_sender_wait_and_says_why(self):
         broker = self.broker("--direct", "8M", "--heap", "16M")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What system tests share: real brokers under names of their own, and the program as a user runs it.
+"""What system tests share: real brokers under names of their own, and the program as users run it.
 
-WEIR_PROGRAM names the program. Each broker has a name that nobody else uses, and for ordinary users a
-runtime directory of its own, so tests disturb neither each other nor a broker that is in use. What a test
-started is ended when it ends, by its process id.
+WEIR_PROGRAM names the program. Each broker has a name that nobody else uses, and for ordinary users
+a runtime directory of its own, so tests disturb neither each other nor a broker that is in use. What
+a test started is ended when it ends, by its process id.
 """
 import atexit
 import glob
@@ -172,7 +172,7 @@ class SystemTest(unittest.TestCase):
         return path
 
     def same(self, got, wanted):
-        """Two lists of messages are equal; says where they differ first, and does not print them."""
+        """Two lists of messages are equal; says where they differ first and prints no more."""
         for at, (one, other) in enumerate(zip(got, wanted)):
             if one != other:
                 self.fail(f"message {at} of {len(wanted)}: got {len(one)} bytes {one[:40]}..., "

@@ -96,7 +96,8 @@ class Trust(stage.SystemTest):
             self.assertIn(b"build", answer[1])
 
     def test_requests_before_the_hello_are_refused(self):
-        for kind, rest in ((SETTLE, b""), (STOP, bytes(8)), (OPEN_PRODUCER, b"queue://x".ljust(256, b"\0"))):
+        destination = b"queue://x".ljust(256, b"\0")
+        for kind, rest in ((SETTLE, b""), (STOP, bytes(8)), (OPEN_PRODUCER, destination)):
             client = self.connect()
             self.push(client, header(kind) + rest)
             answer = self.answer(client)

@@ -115,7 +115,7 @@ TEST_F(LeftoversTest, OnlyOneOfManyHoldsANameHoweverOftenItIsReleased) {
     std::atomic<int> taken{0};
     std::atomic<bool> two_at_once{false};
     const auto contend = [&] {
-        for (int turn = 0; turn < 1000; ++turn) {
+        for (int turn = 0; turn < 300; ++turn) {
             auto lock = NameLock::take(name_, places_);
             if (!lock) continue;
             // relaxed: the read-modify-write alone decides who was second.
@@ -133,7 +133,7 @@ TEST_F(LeftoversTest, OnlyOneOfManyHoldsANameHoweverOftenItIsReleased) {
     other.join();
     third.join();
     EXPECT_FALSE(two_at_once.load(std::memory_order_relaxed));  // relaxed: joined
-    EXPECT_GT(taken.load(std::memory_order_relaxed), 100);      // relaxed: joined
+    EXPECT_GT(taken.load(std::memory_order_relaxed), 30);       // relaxed: joined
     EXPECT_TRUE(fs::is_empty(base_));
 }
 

@@ -73,6 +73,7 @@ TEST_P(EachWay, LeavesNoWaiterBehind) {
         wake_fd_->disarm();
         wake_fd_->disarm();
         ASSERT_EQ(futex_wake(word_, 100), 0) << round;
+        ASSERT_EQ(readable(0), 1) << round;
     }
 }
 
