@@ -2,17 +2,18 @@
 //
 // Who holds how much of the two resources, heap-like and direct-like memory.
 //
-// Accounts form a tree: broker, destination, lane or subscription. A charge is what says that bytes are
-// held: it can be moved and split but not copied, and it returns its bytes to its account and to all
-// accounts above when it ends. So there is no call site that could forget, and what a dead session held
-// is returned by ending the objects that held it.
+// Accounts form a tree: broker, destination, lane or subscription. A charge is what says that bytes
+// are held: it can be moved and split but not copied, and it returns its bytes to its account and
+// to all accounts above when it ends. So there is no call site that could forget, and what a dead
+// session held is returned by ending the objects that held it.
 //
 //      resource  | free | reserves not yet used | used                                   |
 //      broker                                   | destination A           | destination B |
 //                                               | lane 1      | lane 2    | lane 3        |
 //
 //   A1  a resource's `used` is the sum of the charges that exist
-//   A2  used + reserves <= capacity, where `reserves` is what destinations could still ask of theirs
+//   A2  used + reserves <= capacity, where `reserves` is what destinations could still ask of
+//       theirs
 //   A3  what a charge holds is returned exactly once
 //
 // An account outlives its charges: that is the order of members in the tables (tables.hpp).
@@ -39,7 +40,7 @@ struct Ledger {
 // May an account take `asked` bytes, of whose own reserve `own` is left?
 //
 // Within its reserve always: A2 says that the bytes are there. Beyond it when
-//   used + asked + reserves_of_others + margin <= capacity       (reserves_of_others = reserves - own)
+//   used + asked + reserves_of_others + margin <= capacity,  reserves_of_others = reserves - own
 // Rearranged without a sum that can overflow, by A2 and own <= reserves:
 //   asked <= capacity - used - reserves_of_others - margin
 constexpr bool grant_fits(const Ledger& ledger, Bytes own, Bytes asked) noexcept {
@@ -48,7 +49,8 @@ constexpr bool grant_fits(const Ledger& ledger, Bytes own, Bytes asked) noexcept
     return room >= ledger.margin && asked <= room - ledger.margin;
 }
 
-// May another account come into being with this reserve? Here the margin may be used: it is for this.
+// May another account come into being with this reserve? Here the margin may be used: it is for
+// this.
 constexpr bool reserve_fits(const Ledger& ledger, Bytes reserve) noexcept {
     return reserve <= ledger.capacity - ledger.used - ledger.reserves;
 }
@@ -114,7 +116,8 @@ class [[nodiscard]] Charge {
 public:
     Charge() = default;
     Charge(Charge&& other) noexcept
-        : account_(std::exchange(other.account_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+        : account_(std::exchange(other.account_, nullptr)),
+          bytes_(std::exchange(other.bytes_, 0)) {}
     Charge& operator=(Charge&& other) noexcept {
         if (this != &other) {
             give_back();

@@ -31,7 +31,8 @@ void add_range(const Tables& tables, const Range& range, std::uint64_t due, Dept
     }
 }
 
-// What one consumer of a queue holds. Its cursors were accepted before; `taken` is read before the notes.
+// What one consumer of a queue holds. Its cursors were accepted before; `taken` is read before the
+// notes.
 void add_held(const Tables& tables, const Destination& queue, const Subscription& consumer,
               Depth& depth) {
     const std::uint64_t taken = taken_by(consumer);
@@ -73,8 +74,8 @@ Totals count_topic(Tables& tables, const Destination& topic) {
             attachment.counted =
                 count_before(tables.pages, lane, attachment.counted, attachment.cursor);
             totals.out += less(attachment.counted.messages, attachment.messages_at_start);
-            const auto at = std::find(topic.consumers.begin(), topic.consumers.end(),
-                                      attachment.subscription);
+            const auto at =
+                std::find(topic.consumers.begin(), topic.consumers.end(), attachment.subscription);
             if (at == topic.consumers.end()) continue;
             Depth& depth = depths[static_cast<std::size_t>(at - topic.consumers.begin())];
             depth.messages += less(lane.counted.messages, attachment.counted.messages);
@@ -109,7 +110,8 @@ void publish(Tables& tables, const Destination& destination, const Totals& total
     slot.books_generation.fetch_add(1, std::memory_order_release);
 }
 
-// Out and depth of each subscription: of a queue's consumer what it holds, of a topic's what it has to come.
+// Out and depth of each subscription: of a queue's consumer what it holds, of a topic's what it has
+// to come.
 void publish_subscriptions(Tables& tables) {
     std::vector<Depth> depths(tables.subscriptions.size());
     std::vector<std::uint64_t> out(tables.subscriptions.size());
@@ -126,8 +128,7 @@ void publish_subscriptions(Tables& tables) {
         if (!subscription) continue;
         Depth& depth = depths[subscription->slot];
         if (subscription->kind == SubscriptionKind::shared)
-            add_held(tables, *tables.destinations[subscription->destination], *subscription,
-                     depth);
+            add_held(tables, *tables.destinations[subscription->destination], *subscription, depth);
         SubscriptionSlot& slot = tables.control.subscription(subscription->slot);
         // relaxed: both are numbers for people.
         slot.depth_messages.store(depth.messages, std::memory_order_relaxed);
@@ -162,8 +163,7 @@ Depth settle_destination(Tables& tables, Destination& destination) {
         tables.slot(lane).messages_in.store(lane.counted.messages, std::memory_order_relaxed);
     }
     const bool is_queue = destination.kind == DestinationKind::queue;
-    Totals totals =
-        is_queue ? count_queue(tables, destination) : count_topic(tables, destination);
+    Totals totals = is_queue ? count_queue(tables, destination) : count_topic(tables, destination);
     totals.in = in;
     totals.damaged = damaged;
     totals.out = is_queue ? in - std::min(in, totals.depth.messages)

@@ -2,15 +2,18 @@
 //
 // The published books: how many messages went in and out of each destination, and what is left.
 //
-// They are derived and not kept: from positions, page headers and notes, at the moment somebody asks. So no
-// path of the code can forget to count, and books that were wrong once are right at the next look.
+// They are derived and not kept: from positions, page headers and notes, at the moment somebody
+// asks. So no path of the code can forget to count, and books that were wrong once are right at the
+// next look.
 //
 //   in       messages before the first zero word of each lane, and of lanes that ended
-//   queue    depth = in - before the cursor + what consumers hold or shall get again;  out = in - depth
-//   topic    per subscription: out = before its cursor - before the place where it began; depth is the
-//            deepest subscription's, out the sum over all, past ones included
+//   queue    depth = in - before the cursor + what consumers hold or shall get again;
+//            out = in - depth
+//   topic    per subscription: out = before its cursor - before the place where it began;
+//            depth is the deepest subscription's, out the sum over all, past ones included
 //
-//   K1  while nothing moves the books are exact, and repeated looks cost one page per cursor at most
+//   K1  while nothing moves the books are exact, and repeated looks cost one page per cursor at
+//       most
 //   K2  a destination's generation is odd while its numbers change
 #ifndef WEIR_CORE_BROKER_BOOKS_HPP
 #define WEIR_CORE_BROKER_BOOKS_HPP

@@ -2,10 +2,10 @@
 //
 // Which pages of a lane nobody needs any more.
 //
-// Nothing counts references. A page is free when positions say so, read in this order (LAYOUT.md): all
-// cursors are above its end; its producer is behind it and sealed it; no note, assignment or pending
-// redelivery touches it. Cursors are read before notes, because a consumer writes its note before it moves
-// the cursor: whoever sees the cursor moved finds the note.
+// Nothing counts references. A page is free when positions say so, read in this order (LAYOUT.md):
+// all cursors are above its end; its producer is behind it and sealed it; no note, assignment or
+// pending redelivery touches it. Cursors are read before notes, because a consumer writes its note
+// before it moves the cursor: whoever sees the cursor moved finds the note.
 //
 //   Q1  a page that a producer may still write to is not freed, even if a cursor lies beyond it:
 //       between its end marker and its seal a producer still writes to the header

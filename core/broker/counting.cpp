@@ -32,7 +32,8 @@ std::uint64_t commit_word_at(const PageView& pages, const Page& page, Position p
     return word_at(pages.bytes(page.ref) + (position - page.start)).load(std::memory_order_acquire);
 }
 
-// Takes the sealed counts of the page at the count, if they agree with what was walked of it so far.
+// Takes the sealed counts of the page at the count, if they agree with what was walked of it so
+// far.
 bool take_sealed(const PageView& pages, const Page& page, CountedPlace& counted) {
     const auto sealed = sealed_counts(pages, page);
     if (!sealed) return false;
@@ -63,7 +64,9 @@ std::optional<std::size_t> tail_index(const Lane& lane) {
     const Position at = lane.counted.position;
     const auto index = page_index(lane, at);
     const bool not_entered = index && at < lane.pages[*index].first_record();
-    return not_entered && *index != 0 ? std::optional(*index - 1) : index;
+    if (!not_entered) return index;
+    return *index != 0 && lane.pages[*index - 1].end() == at ? std::optional(*index - 1)
+                                                             : std::nullopt;
 }
 
 void begin_count(Lane& lane, Page& page) {
@@ -80,7 +83,8 @@ CountEnd count_forward(const PageView& pages, Lane& lane, Position limit, std::u
     for (std::uint64_t step = 0; step < steps; ++step) {
         Page& page = lane.pages[*index];
         if (counted.position >= page.end()) {
-            // As readers do: into a page that nobody has entered yet, which may be taken back, it does not go.
+            // As readers do: into a page that nobody has entered yet, which may be taken back, it
+            // does not go.
             if (*index + 1 == lane.pages.size()) return CountEnd::at_tail;
             Page& next = lane.pages[*index + 1];
             if (commit_word_at(pages, next, next.first_record()) == 0) return CountEnd::at_tail;

@@ -2,12 +2,14 @@
 //
 // How many messages lie where in a lane, and where it ends.
 //
-// A page that its producer left is sealed: its header says how many messages it holds, so nobody walks over
-// them. Only the page being written, and one whose producer died before it sealed it, is walked, from the
-// place where the last count stopped. Both is input: a count that cannot be is not believed, and a word that
-// does not fit ends the page, as it does for every reader (lane_reader.hpp, L2).
+// A page that its producer left is sealed: its header says how many messages it holds, so nobody
+// walks over them. Only the page being written, and one whose producer died before it sealed it, is
+// walked, from the place where the last count stopped. Both is input: a count that cannot be is not
+// believed, and a word that does not fit ends the page, as it does for every reader
+// (lane_reader.hpp, L2).
 //
-//   N1  `Lane.counted` only moves forward, and never past the first zero word nor into a page without a record
+//   N1  `Lane.counted` only moves forward, and never past the first zero word nor into a page
+//       without a record
 //   N2  `messages_before` of a page is set when the count enters it
 //   N3  a walk is bounded by the bytes of the page it is in, or by the steps that the caller allows
 #ifndef WEIR_CORE_BROKER_COUNTING_HPP
@@ -28,7 +30,8 @@ enum class CountEnd {
 inline constexpr std::uint64_t count_steps_max = 1u << 17;  // half a millisecond
 inline constexpr Position everything = ~Position{0};
 
-// A producer that writes over what was counted can make later counts smaller: then the difference is none.
+// A producer that writes over what was counted can make later counts smaller: then the difference
+// is none.
 constexpr std::uint64_t less(std::uint64_t from, std::uint64_t what) noexcept {
     return from > what ? from - what : 0;
 }
@@ -36,16 +39,17 @@ constexpr std::uint64_t less(std::uint64_t from, std::uint64_t what) noexcept {
 // Moves the lane's count forward.
 CountEnd count_forward(const PageView& pages, Lane& lane, Position limit, std::uint64_t steps);
 
-// Messages of the lane before `position`; `near` is an earlier answer for a position at or before it.
-// At most what has been counted.
+// Messages of the lane before `position`; `near` is an earlier answer for a position at or before
+// it. At most what has been counted.
 CountedPlace count_before(const PageView& pages, const Lane& lane, const CountedPlace& near,
                           Position position);
 
-// The page that holds `position`: where one page ends and the next begins it is the next one, if there is
-// one. Nothing if the position is in none.
+// The page that holds `position`: where one page ends and the next begins it is the next one, if
+// there is one. Nothing if the position is in none.
 std::optional<std::size_t> page_index(const Lane& lane, Position position);
 
-// The page in which the count stands: at its end, if nothing was written behind it. Nothing if that is gone.
+// The page in which the count stands: at its end, if nothing was written behind it. Nothing if that
+// is gone.
 std::optional<std::size_t> tail_index(const Lane& lane);
 
 // The count goes on in this page.

@@ -29,7 +29,8 @@ bool readable_at(const Tables& tables, const Lane& lane, Position cursor) {
 void accept_cursors(const Tables& tables, Lane& lane) {
     const Destination& destination = tables.destination_of(lane);
     if (destination.has_claims()) {
-        // SYNC(cursor_moved) acquire: notes of ranges below it are visible to the looks that follow.
+        // SYNC(cursor_moved) acquire: notes of ranges below it are visible to the looks that
+        // follow.
         const CursorWord word = destination.claims.cursor(lane.id).load(std::memory_order_acquire);
         lane.queue_cursor = accepted(lane, lane.queue_cursor, cursor_position(word));
     }
@@ -53,10 +54,9 @@ bool anything_unread(const Tables& tables, Lane& lane) {
     accept_cursors(tables, lane);
     if (tables.destination_of(lane).kind == DestinationKind::queue)
         return readable_at(tables, lane, lane.queue_cursor);
-    return std::any_of(lane.attachments.begin(), lane.attachments.end(),
-                       [&](const Attachment& attachment) {
-                           return readable_at(tables, lane, attachment.cursor);
-                       });
+    return std::any_of(
+        lane.attachments.begin(), lane.attachments.end(),
+        [&](const Attachment& attachment) { return readable_at(tables, lane, attachment.cursor); });
 }
 
 void pass_ended_page(Tables& tables, Lane& lane) {

@@ -19,13 +19,13 @@ Result<Destination*, Refused> Destinations::find_or_make(const DestinationName& 
 }
 
 Result<Destination*, Refused> Destinations::make(const DestinationName& name, std::uint32_t slot) {
-    auto made = std::make_unique<Destination>(slot, name.full, name.kind, tables_->direct,
-                                              tables_->direct_root, tables_->heap,
-                                              tables_->heap_root);
+    auto made =
+        std::make_unique<Destination>(slot, name.full, name.kind, tables_->direct,
+                                      tables_->direct_root, tables_->heap, tables_->heap_root);
     auto charge = made->heap_account.charge(destination_object_bytes);
     if (!charge)
-        return fail(heap_is_full(tables_->heap.ledger(), "another destination",
-                                 destination_object_bytes));
+        return fail(
+            heap_is_full(tables_->heap.ledger(), "another destination", destination_object_bytes));
     made->charge = std::move(*charge);
     if (!made->direct_account.open_reserve(destination_reserve))
         return fail(direct_is_full(tables_->direct.ledger(), name.full));
@@ -56,14 +56,12 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
 }
 
 bool Destinations::in_use(Destination& destination) const {
-    const bool named = std::any_of(destination.consumers.begin(), destination.consumers.end(),
-                                   [&](std::uint32_t slot) {
-                                       return tables_->subscriptions[slot]->destination != nobody;
-                                   });
+    const bool named = std::any_of(
+        destination.consumers.begin(), destination.consumers.end(),
+        [&](std::uint32_t slot) { return tables_->subscriptions[slot]->destination != nobody; });
     if (destination.producers != 0 || named || !destination.pending.empty()) return true;
-    return std::any_of(destination.lanes.begin(), destination.lanes.end(), [&](LaneId id) {
-        return anything_unread(*tables_, *tables_->lane(id));
-    });
+    return std::any_of(destination.lanes.begin(), destination.lanes.end(),
+                       [&](LaneId id) { return anything_unread(*tables_, *tables_->lane(id)); });
 }
 
 void Destinations::end_idle() {

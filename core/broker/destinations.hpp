@@ -2,9 +2,9 @@
 //
 // Destinations come into being at first use and go when nobody uses them and nothing is in them.
 //
-// A new one takes its reserve of direct memory at once, so that it can work however full the rest is; if not
-// even that is left, it is refused. A wildcard subscription is attached to every destination that it means, but
-// does not keep one alive.
+// A new one takes its reserve of direct memory at once, so that it can work however full the rest
+// is; if not even that is left, it is refused. A wildcard subscription is attached to every
+// destination that it means, but does not keep one alive.
 #ifndef WEIR_CORE_BROKER_DESTINATIONS_HPP
 #define WEIR_CORE_BROKER_DESTINATIONS_HPP
 

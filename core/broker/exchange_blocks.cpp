@@ -39,8 +39,8 @@ Result<ExchangeBlocks::Taken, NoPiece> ExchangeBlocks::take(Bytes bytes) {
     auto mapping = Mapping::map(file->get(), block_bytes, Access::read_write);
     if (!mapping) return fail(NoPiece::system);
 
-    blocks_.push_back({std::move(*charge), std::move(*mapping),
-                       std::vector<bool>(block_bytes / grain, false)});
+    blocks_.push_back(
+        {std::move(*charge), std::move(*mapping), std::vector<bool>(block_bytes / grain, false)});
     taken.new_block = std::move(*file);
     if (!take_from(static_cast<std::uint32_t>(blocks_.size() - 1), bytes, taken.piece))
         return fail(NoPiece::system);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The exchange memory of one session: blocks, and the pieces of its producers and consumers in them.
+// The exchange memory of one session: blocks, and the pieces of its producers and consumers in
+// them.
 //
-// A block is a sealed memory file, allocated and charged whole before any of it is handed out. The first
-// one is small, because most sessions have one producer or one consumer; later ones double up to
-// `exchange_block_bytes`, and a piece that is larger gets a block of its own size. The client maps a block
-// when it is sent and keeps it until the session ends, so blocks are never given back before.
+// A block is a sealed memory file, allocated and charged whole before any of it is handed out. The
+// first one is small, because most sessions have one producer or one consumer; later ones double up
+// to `exchange_block_bytes`, and a piece that is larger gets a block of its own size. The client
+// maps a block when it is sent and keeps it until the session ends, so blocks are never given back
+// before.
 //
 //   E1  a piece is zero when it is handed out
 //   E2  pieces do not overlap; a piece that was given back may be handed out again

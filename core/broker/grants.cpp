@@ -106,10 +106,13 @@ bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason)
 
 bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     const Units needed = units_needed(record);
-    const Units suited = anyone_waits() ? needed : units_suited(lane.window, record, free_bytes());
+    // Those who wait share what is free evenly, in the largest pages that gives: one trip through
+    // the broker for each smallest page would make it the bottleneck of a region that is full.
+    const Bytes free =
+        anyone_waits() ? free_bytes() / waiting_.size() * page_part_of_window : free_bytes();
+    const Units suited = units_suited(lane.window, record, free);
     Append outcome = append_page(*tables_, lane, suited);
-    if (outcome != Append::done && suited != needed)
-        outcome = append_page(*tables_, lane, needed);
+    if (outcome != Append::done && suited != needed) outcome = append_page(*tables_, lane, needed);
     reason = reason_of(outcome);
     return outcome == Append::done;
 }
@@ -124,15 +127,15 @@ void Grants::fill_window(Lane& lane, const Request& request) {
         const Units units = units_suited(lane.window, usual, free_bytes());
         if (free_bytes() < scarce + units * page_unit ||
             append_page(*tables_, lane, units) != Append::done) {
-            // Less than it should have: it would ask at each record if it went on believing in its window.
+            // Less than it should have: it would ask at each record if it went on believing in its
+            // window.
             lane.window = std::max(lane.window / 2, page_unit);
             break;
         }
         ahead += units * page_unit;
     }
     // relaxed: a hint for when to ask.
-    tables_->slot(lane).window_bytes.store(std::min(lane.window, ahead),
-                                           std::memory_order_relaxed);
+    tables_->slot(lane).window_bytes.store(std::min(lane.window, ahead), std::memory_order_relaxed);
 }
 
 void Grants::granted(Lane& lane) {
@@ -165,7 +168,8 @@ void Grants::step(Lane& lane) {
     // SYNC(granted) release: the link, the stop or the reason is there.
     slot.grants.fetch_add(1, std::memory_order_release);
     lane.stepped_ns = tables_->clock.now_ns();
-    // relaxed: it was set before the need bit that brought us here; a lane that waits set it long ago.
+    // relaxed: it was set before the need bit that brought us here; a lane that waits set it long
+    // ago.
     if (lane.cell->waiting.load(std::memory_order_relaxed) != 0) futex_wake(slot.grants, INT_MAX);
 }
 
@@ -176,9 +180,9 @@ std::vector<Lane*> Grants::live_lanes() const {
     return lanes;
 }
 
-// What was granted to a producer that is still waking up is not taken from it again, or two that wait could
-// take one page from each other for ever; for a second, because a stopped process does not wake up. And
-// what lies inside a destination's reserve is of no use to others.
+// What was granted to a producer that is still waking up is not taken from it again, or two that
+// wait could take one page from each other for ever; for a second, because a stopped process does
+// not wake up. And what lies inside a destination's reserve is of no use to others.
 bool Grants::keeps_all(const Lane& lane) const {
     if (lane.cell == nullptr) return true;
     if (tables_->destination_of(lane).direct_account.used() <= destination_reserve) return true;
@@ -187,7 +191,8 @@ bool Grants::keeps_all(const Lane& lane) const {
            tables_->clock.now_ns() - lane.granted_ns < ns_per_s;
 }
 
-// Makes room at the cost of what others were granted and do not use. True: it may be worth trying again.
+// Makes room at the cost of what others were granted and do not use. True: it may be worth trying
+// again.
 bool Grants::reclaim_for(Lane& lane) {
     if (reclaimed_) return false;
     reclaimed_ = true;

@@ -2,13 +2,14 @@
 //
 // Serving lanes that ask for pages, and those that wait because there are none.
 //
-// A lane asks when less than half of its window is left, or when a record found no room. In normal running
-// it is granted pages ahead, so that nobody waits. When memory is short the order is: collect what was read,
-// take back what others were granted ahead, take the idle tails of others; only then a lane waits.
+// A lane asks when less than half of its window is left, or when a record found no room. In normal
+// running it is granted pages ahead, so that nobody waits. When memory is short the order is:
+// collect what was read, take back what others were granted ahead, take the idle tails of others;
+// only then a lane waits.
 //
-// Waiting is first come, first served by bytes. Later, smaller requests may pass the first one for a
-// bounded number of bytes; then freed memory is set aside for it, by granting nothing else. What a
-// destination takes out of its own reserve passes always: it was never the first one's to have.
+// Waiting is first come, first served by bytes. Later, smaller requests may pass the first one for
+// a bounded number of bytes; then freed memory is set aside for it, by granting nothing else. What
+// a destination takes out of its own reserve passes always: it was never the first one's to have.
 //
 //   state of a lane     reason   waiting_since_ns   in the list    leaves it by
 //   granted             none     0                  no             asking
@@ -27,7 +28,8 @@
 
 namespace weir::broker {
 
-// Later requests may take this much while the first one waits, or as much as it wants if that is more.
+// Later requests may take this much while the first one waits, or as much as it wants if that is
+// more.
 inline constexpr Bytes passing_max = 1024 * 1024;
 
 class Grants {
@@ -36,7 +38,8 @@ public:
 
     // What a lane asked for, by its need bit.
     void serve(Lane& lane);
-    // The first page of a lane that was just opened. Nobody waits for it: without one the producer asks.
+    // The first page of a lane that was just opened. Nobody waits for it: without one the producer
+    // asks.
     void begin(Lane& lane);
     // Memory may have come free: serves those that wait, in order.
     void serve_waiting();
@@ -53,7 +56,7 @@ public:
 
 private:
     struct Request {
-        Bytes record = 0;     // bytes that found no room, 0: asked ahead
+        Bytes record = 0;      // bytes that found no room, 0: asked ahead
         bool blocked = false;  // the producer waits
     };
 

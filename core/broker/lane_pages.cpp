@@ -8,7 +8,8 @@
 namespace weir::broker {
 namespace {
 
-// A page comes from its last owner full of what he wrote: its slot, header and first word are made new.
+// A page comes from its last owner full of what he wrote: its slot, header and first word are made
+// new.
 void prepare(Tables& tables, const Lane& lane, const Page& page) noexcept {
     PageSlot& slot = tables.control.page(page.ref);
     PageHeader& header = tables.pages.header(page.ref);
@@ -72,7 +73,8 @@ Append append_page(Tables& tables, Lane& lane, Units units) {
 }
 
 void set_stop(Tables& tables, const Lane& lane, Position stop) noexcept {
-    // SYNC(revoked) release: a page that was taken has its end marker before its producer learns of it.
+    // SYNC(revoked) release: a page that was taken has its end marker before its producer learns of
+    // it.
     tables.slot(lane).stop_and_revocations.store(stop_word(stop, lane.revocations),
                                                  std::memory_order_release);
 }
@@ -83,7 +85,8 @@ void raise_stop(Tables& tables, const Lane& lane) noexcept {
 
 void link_successor(Tables& tables, Lane& lane, std::size_t index) {
     const PageRef next = index + 1 < lane.pages.size() ? lane.pages[index + 1].ref : 0;
-    // SYNC(page_linked) release: the successor was prepared before it was linked for the first time.
+    // SYNC(page_linked) release: the successor was prepared before it was linked for the first
+    // time.
     tables.control.page(lane.pages[index].ref).next.store(next, std::memory_order_release);
 }
 
@@ -109,7 +112,8 @@ void free_pages(Tables& tables, Lane& lane, std::size_t first, std::size_t last)
 }
 
 void free_read_pages(Tables& tables, Lane& lane, std::size_t count, const std::vector<bool>& keep) {
-    // Links first: over the gaps, from back to front, so that no reader finds a page that is about to go.
+    // Links first: over the gaps, from back to front, so that no reader finds a page that is about
+    // to go.
     PageRef next = count < lane.pages.size() ? lane.pages[count].ref : 0;
     std::vector<Page> gone;
     std::vector<Page> kept;
@@ -127,7 +131,8 @@ void free_read_pages(Tables& tables, Lane& lane, std::size_t count, const std::v
     // SYNC(page_linked) release: as above.
     tables.slot(lane).first_page.store(next, std::memory_order_release);
 
-    // Those that are freed stand at the front for free_pages; those that are kept go back before the rest.
+    // Those that are freed stand at the front for free_pages; those that are kept go back before
+    // the rest.
     lane.pages.erase(lane.pages.begin(), lane.pages.begin() + static_cast<std::ptrdiff_t>(count));
     for (Page& page : kept) lane.pages.push_front(std::move(page));
     const std::size_t freed = gone.size();
@@ -137,7 +142,8 @@ void free_read_pages(Tables& tables, Lane& lane, std::size_t count, const std::v
 
 std::optional<std::size_t> producer_page_index(const Tables& tables, const Lane& lane) {
     if (lane.cell == nullptr) return std::nullopt;
-    // relaxed: ordered by the membarrier of a retraction; for collecting, an old word names an older page.
+    // relaxed: ordered by the membarrier of a retraction; for collecting, an old word names an
+    // older page.
     const PageRef named = lane.cell->page.load(std::memory_order_relaxed);
     if (!tables.pages.has(named)) return std::nullopt;
     // relaxed: the broker's own word.

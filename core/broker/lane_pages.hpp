@@ -2,9 +2,9 @@
 //
 // The pages of one lane: granted at its end, unlinked and freed when nothing needs them.
 //
-// The orders of stores are the contract of LAYOUT.md ("When a page is free"): a granted page is written
-// and cleared before it is linked, a page is unlinked before its slot's `start` is cleared, and only then
-// does its memory go to somebody else.
+// The orders of stores are the contract of LAYOUT.md ("When a page is free"): a granted page is
+// written and cleared before it is linked, a page is unlinked before its slot's `start` is cleared,
+// and only then does its memory go to somebody else.
 //
 //   G1  a page is charged before it is taken and uncharged after it was given back
 //   G2  the stop is never above the end of the last linked page
@@ -30,7 +30,8 @@ void set_stop(Tables& tables, const Lane& lane, Position stop) noexcept;
 // Lets it write to the end of the last page.
 void raise_stop(Tables& tables, const Lane& lane) noexcept;
 
-// Links `pages[index]` with its successor again, or with nothing: the broker's side of enter and retract.
+// Links `pages[index]` with its successor again, or with nothing: the broker's side of enter and
+// retract.
 void link_successor(Tables& tables, Lane& lane, std::size_t index);
 void cut_behind(Tables& tables, Lane& lane, std::size_t index);
 
@@ -40,8 +41,8 @@ void free_pages(Tables& tables, Lane& lane, std::size_t first, std::size_t last)
 // Unlinks and frees all pages of the first `count` whose `keep` entry is false.
 void free_read_pages(Tables& tables, Lane& lane, std::size_t count, const std::vector<bool>& keep);
 
-// The index of the page that the producer names, if it is one of this lane's. What the client wrote there
-// is checked: any other word counts as no page.
+// The index of the page that the producer names, if it is one of this lane's. What the client wrote
+// there is checked: any other word counts as no page.
 std::optional<std::size_t> producer_page_index(const Tables& tables, const Lane& lane);
 
 // Pages that end at or before this position are behind the lane's producer.

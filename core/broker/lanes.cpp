@@ -37,8 +37,8 @@ Result<Lane*, Refused> Lanes::new_lane(Destination& destination) {
         return fail(heap_is_full(tables_->heap.ledger(), "another producer", lane_object_bytes));
 
     LaneHistory& history = tables_->histories[id];
-    auto made = std::make_unique<Lane>(id, destination.slot, tables_->direct,
-                                       destination.direct_account);
+    auto made =
+        std::make_unique<Lane>(id, destination.slot, tables_->direct, destination.direct_account);
     made->charge = std::move(*charge);
     made->birth = ++history.births;
     made->next_start = history.next_start;
@@ -134,7 +134,8 @@ void Lanes::join_chain(Destination& destination, Lane& lane) {
     tables_->wake_sleepers(destination);
 }
 
-// The slot that leaves keeps its own link: a reader that stands on it goes on to lanes of this destination.
+// The slot that leaves keeps its own link: a reader that stands on it goes on to lanes of this
+// destination.
 void Lanes::leave_chain(Destination& destination, Lane& lane) {
     const auto at = std::find(destination.lanes.begin(), destination.lanes.end(), lane.id);
     const auto behind = at + 1;
@@ -192,12 +193,15 @@ void Lanes::close(Lane& lane) {
     tables_->wake_sleepers(destination);
 }
 
-// Finds where a closed lane ends and frees what lies behind. False: not finished, there was too much to walk.
+// Finds where a closed lane ends and frees what lies behind. False: not finished, there was too
+// much to walk.
 bool Lanes::find_ending(Lane& lane) {
     const CountEnd end = count_forward(tables_->pages, lane, everything, count_steps_max);
     if (end == CountEnd::out_of_steps) return false;
     lane.ending_known = true;
-    if (const auto tail = tail_index(lane)) {
+    if (auto tail = tail_index(lane)) {
+        if (*tail + 1 < lane.pages.size() && lane.pages[*tail + 1].start < lane.queue_cursor)
+            begin_count(lane, lane.pages[++*tail]);  // the cursor was moved there (pass_ended_page)
         // No reader is behind the first zero word, and there is no producer: no look is needed.
         if (*tail + 1 < lane.pages.size()) {
             cut_behind(*tables_, lane, *tail);
@@ -214,7 +218,8 @@ bool Lanes::find_ending(Lane& lane) {
     }
     lane.start_is_shown = !lane.pages.empty();
     if (!lane.start_is_shown) {
-        // SYNC(page_linked) release: nothing is published; the next producer begins with a new page.
+        // SYNC(page_linked) release: nothing is published; the next producer begins with a new
+        // page.
         tables_->slot(lane).producer_page.store(0, std::memory_order_release);
     }
     collect(*tables_, lane);
@@ -255,7 +260,8 @@ void Lanes::end_read_lanes(std::span<Destination* const> destinations, bool all)
         }
     }
     if (ending.empty()) return;
-    // barrier: a consumer that names a lane from here on finds it ended; who named it before is seen.
+    // barrier: a consumer that names a lane from here on finds it ended; who named it before is
+    // seen.
     barrier_everywhere();
     for (Lane* const lane : ending) {
         if (!anyone_looks_at(*lane)) {
@@ -279,10 +285,12 @@ void Lanes::end(Lane& lane) {
     // SYNC(page_linked) release: as above.
     slot.producer_page.store(0, std::memory_order_release);
     free_pages(*tables_, lane, 0, lane.pages.size());
-    // A page further than any cursor ever stood, so that no cursor word comes twice (claims.hpp, K1).
+    // A page further than any cursor ever stood, so that no cursor word comes twice (claims.hpp,
+    // K1).
     tables_->histories[lane.id].next_start = lane.next_start + page_unit;
     if (destination.has_claims()) {
-        // SYNC(cursor_moved) release: nothing is published; a claimant that was stopped fails its swap.
+        // SYNC(cursor_moved) release: nothing is published; a claimant that was stopped fails its
+        // swap.
         destination.claims.cursor(lane.id).store(0, std::memory_order_release);
     }
     // SYNC(slot_live) release: the slot may be used again.
@@ -303,7 +311,8 @@ void Lanes::clear_ready_bytes() {
         cleared.push_back(lane.get());
     }
     if (cleared.empty()) return;
-    // barrier: who publishes from here on finds the byte cleared; what was published before is seen below.
+    // barrier: who publishes from here on finds the byte cleared; what was published before is seen
+    // below.
     barrier_everywhere();
     for (Lane* const lane : cleared) {
         if (!anything_unread(*tables_, *lane)) continue;

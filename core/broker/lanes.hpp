@@ -6,10 +6,10 @@
 //                               \---> ended ---> free
 //
 // A lane whose producer has gone is closed: it ends at its first zero word, and what lay behind is
-// unlinked. The destination's next producer goes on where it ends, in the same page, so a million producers
-// with one message each, one after another, cost one page and arrive in order; the lane that was closed
-// last is taken first for that reason. Besides, a destination keeps one closed lane; others end when
-// they have been read and nobody looks at them.
+// unlinked. The destination's next producer goes on where it ends, in the same page, so a million
+// producers with one message each, one after another, cost one page and arrive in order; the lane
+// that was closed last is taken first for that reason. Besides, a destination keeps one closed
+// lane; others end when they have been read and nobody looks at them.
 //
 //   B1  positions of a slot never repeat (LaneHistory)
 //   B2  cursors of a lane are set before its state is live, generations step behind that

@@ -37,7 +37,8 @@ std::optional<Unit> PageAllocator::take(Units count) {
     return taken;
 }
 
-// Classes: the first extent from the low end that is long enough. Runs: the first from the high end.
+// Classes: the first extent from the low end that is long enough. Runs: the first from the high
+// end.
 std::optional<Unit> PageAllocator::cut(Units count) {
     const auto long_enough = [count](const auto& extent) { return extent.second >= count; };
     if (is_class(count)) {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which units of the direct region are free. Private to the broker and never stored in shared memory:
-// free is what nothing refers to, and a restarted broker recounts it.
+// Which units of the direct region are free. Private to the broker and never stored in shared
+// memory: free is what nothing refers to, and a restarted broker recounts it.
 //
-// Two kinds of pieces. *Classes* are powers of two from 4 KiB to 1 MiB; everything else is an exact *run*.
-// Classes grow from the low end of the region and runs from the high end, so that a large message finds
-// its room although small pages come and go.
+// Two kinds of pieces. *Classes* are powers of two from 4 KiB to 1 MiB; everything else is an exact
+// *run*. Classes grow from the low end of the region and runs from the high end, so that a large
+// message finds its room although small pages come and go.
 //
 //      low                                                               high
 //      | class pages -->  ....  extents of free units ....   <-- exact runs |
 //                 ^ freed class pages wait on a stack per class
 //
-// A freed class page goes on its class's stack and comes back first: it is warm in caches and page tables.
-// The stacks are merged back into extents when an allocation would fail otherwise. A freed run merges with
-// its neighbours at once.
+// A freed class page goes on its class's stack and comes back first: it is warm in caches and page
+// tables. The stacks are merged back into extents when an allocation would fail otherwise. A freed
+// run merges with its neighbours at once.
 //
 //   L1  granted + free == capacity (in units), where free is extents plus stacks
 //   L2  no two extents touch or overlap

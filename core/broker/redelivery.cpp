@@ -54,28 +54,26 @@ bool holds(const Tables& tables, const Destination& queue, const Subscription& c
            is_claim(queue.claims, range.lane, range.to, consumer.consumer_slot, note.confirmed);
 }
 
-void Redelivery::gather_note(Destination& queue, Subscription& consumer,
-                             const InFlightNote& note) {
+void Redelivery::gather_note(Destination& queue, Subscription& consumer, const InFlightNote& note) {
     auto copy = copy_note(*tables_, queue, note);
     if (!copy || !holds(*tables_, queue, consumer, *copy)) return;
     Range& range = copy->range;
     const Lane& lane = *tables_->lane(range.lane);
     const Page& page = lane.pages[*page_index(lane, range.from)];
-    range.count = std::min(
-        range.count, range_content(tables_->pages, page, range.from, range.to).messages);
+    range.count =
+        std::min(range.count, range_content(tables_->pages, page, range.from, range.to).messages);
     range.due &= mask_of(range.count);
     if (const Outstanding* const assigned = named_assignment(consumer, *copy)) {
         range.due &= assigned->range.due;
         range.redelivered = assigned->range.redelivered;
-        std::erase_if(consumer.outstanding, [&](const Outstanding& one) {
-            return one.number == copy->assignment - 1;
-        });
+        std::erase_if(consumer.outstanding,
+                      [&](const Outstanding& one) { return one.number == copy->assignment - 1; });
     }
     range.due &= ~copy->acknowledged;
     range.redelivered = (range.redelivered | copy->started) & range.due;
     if (range.due == 0) return;
-    range.charge = consumer.range_charge.split(
-        std::min<Bytes>(range_bytes, consumer.range_charge.bytes()));
+    range.charge =
+        consumer.range_charge.split(std::min<Bytes>(range_bytes, consumer.range_charge.bytes()));
     add_pending(queue, std::move(copy->range));
 }
 

@@ -2,23 +2,24 @@
 //
 // Messages that were in the hands of a consumer that left or died, and were not acknowledged.
 //
-// A shared consumer notes what it takes before it takes it (claims.hpp), so its notes say what it held:
+// A shared consumer notes what it takes before it takes it (claims.hpp), so its notes say what it
+// held:
 //
 //   note                                  held
 //   void, or nonsense                     nothing
 //   an own claim that did not win         nothing
 //   an own claim that won                 what is due and not acknowledged
-//   names an assignment of the broker     the same; the broker's own record of that assignment ends with it
+//   names an assignment of the broker     the same; the broker's record of it ends there
 //   none names an assignment              all of it if `taken` does not count it, else it is done
 //
-// What was held becomes *pending*: ranges in order of lane and position, which the broker writes into rings
-// of assignments. Nothing is claimed, so nothing is in two hands. Only messages that were started, handed to
-// the user, count as delivered and are flagged.
+// What was held becomes *pending*: ranges in order of lane and position, which the broker writes
+// into rings of assignments. Nothing is claimed, so nothing is in two hands. Only messages that
+// were started, handed to the user, count as delivered and are flagged.
 //
 //   D1  a range is in one place: a claimant's note, the pending list, or one consumer's ring
 //   D2  assignment n overwrites n - 64 only when `taken` passed that
-//   D3  a note is believed as far as the broker's tables allow: one page of one of the queue's lanes, below the
-//       cursor, and no more messages than the page holds there
+//   D3  a note is believed as far as the broker's tables allow: one page of one of the queue's
+//       lanes, below the cursor, and no more messages than the page holds there
 #ifndef WEIR_CORE_BROKER_REDELIVERY_HPP
 #define WEIR_CORE_BROKER_REDELIVERY_HPP
 
@@ -47,8 +48,8 @@ private:
     Tables* tables_;
 };
 
-// Is the note a claim that its consumer won, or an assignment that it took over? Own claims are held against
-// the accepted cursor; the range of an assignment is the broker's.
+// Is the note a claim that its consumer won, or an assignment that it took over? Own claims are
+// held against the accepted cursor; the range of an assignment is the broker's.
 bool holds(const Tables& tables, const Destination& queue, const Subscription& consumer,
            const NoteCopy& note);
 

@@ -35,16 +35,17 @@ Bytes fixed_bytes(const Limits& limits) {
 Result<Limits, Refused> checked_limits(const SegmentOptions& options) {
     const Bytes direct = options.direct_bytes / page_unit * page_unit;
     if (direct < direct_min)
-        return fail(Refused{Refusal::direct_full,
-                            fmt::format("--direct {} is too small: it takes at least {}",
-                                        format_size(options.direct_bytes),
-                                        format_size(direct_min))});
-    const Bytes largest = options.largest_message != 0 ? options.largest_message
-                                                       : std::min(window_max, direct / 4);
+        return fail(
+            Refused{Refusal::direct_full,
+                    fmt::format("--direct {} is too small: it takes at least {}",
+                                format_size(options.direct_bytes), format_size(direct_min))});
+    const Bytes largest =
+        options.largest_message != 0 ? options.largest_message : std::min(window_max, direct / 4);
     if (page_bytes_for(record_bytes(0, largest)) > direct / 2)
-        return fail(Refused{Refusal::direct_full,
-                            fmt::format("a largest message of {} needs --direct of at least {}",
-                                        format_size(largest), format_size(2 * largest + page_unit))});
+        return fail(
+            Refused{Refusal::direct_full,
+                    fmt::format("a largest message of {} needs --direct of at least {}",
+                                format_size(largest), format_size(2 * largest + page_unit))});
     const Bytes heap = options.heap_bytes != 0 ? options.heap_bytes
                                                : std::max<Bytes>(direct / 16, 16 * 1024 * 1024);
     const Limits limits = limits_for(direct, heap, largest);

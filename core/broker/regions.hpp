@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Making a broker's regions at its start: sizes checked, memory allocated and charged, tables empty.
+// Making a broker's regions at its start: sizes checked, memory allocated and charged, tables
+// empty.
 //
-// Everything that has a fixed size is charged to heap-like memory here, so what is left is what sessions,
-// lanes and subscriptions may take. The direct region is allocated in slices: the first before the start is
-// over, the rest by the loop's turns (allocating takes 60-190 ms for 256 MiB), and units are handed to the
-// allocator only when their slice is there.
+// Everything that has a fixed size is charged to heap-like memory here, so what is left is what
+// sessions, lanes and subscriptions may take. The direct region is allocated in slices: the first
+// before the start is over, the rest by the loop's turns (allocating takes 60-190 ms for 256 MiB),
+// and units are handed to the allocator only when their slice is there.
 #ifndef WEIR_CORE_BROKER_REGIONS_HPP
 #define WEIR_CORE_BROKER_REGIONS_HPP
 

@@ -20,9 +20,9 @@ struct Cut {
 // The first page that the producer could be in: all before it stay.
 std::optional<std::size_t> producer_at(const Tables& tables, const Lane& lane) {
     if (const auto named = producer_page_index(tables, lane)) return named;
-    const auto begin = std::find_if(
-        lane.pages.begin(), lane.pages.end(),
-        [&](const Page& page) { return page.start >= lane.producer_from; });
+    const auto begin = std::find_if(lane.pages.begin(), lane.pages.end(), [&](const Page& page) {
+        return page.start >= lane.producer_from;
+    });
     if (begin == lane.pages.end()) return std::nullopt;
     return static_cast<std::size_t>(begin - lane.pages.begin());
 }
@@ -31,8 +31,10 @@ std::optional<std::size_t> producer_at(const Tables& tables, const Lane& lane) {
 std::optional<std::size_t> last_needed(const Tables& tables, const Lane& lane) {
     if (!lane.live() || lane.cell == nullptr || lane.revoked_page != 0) return std::nullopt;
     auto at = producer_at(tables, lane);
-    // A cursor that was moved out of an ended page (pass_ended_page) stands in the page behind it already.
-    while (at && *at + 1 < lane.pages.size() && lane.pages[*at + 1].start < lane.queue_cursor) ++*at;
+    // A cursor that was moved out of an ended page (pass_ended_page) stands in the page behind it
+    // already.
+    while (at && *at + 1 < lane.pages.size() && lane.pages[*at + 1].start < lane.queue_cursor)
+        ++*at;
     return at && *at + 1 < lane.pages.size() ? at : std::nullopt;
 }
 
@@ -52,8 +54,7 @@ bool may_revoke(const Tables& tables, Lane& lane) {
 void end_page(Tables& tables, Lane& lane) {
     const Page& page = lane.pages.back();
     if (lane.counted.position < page.end()) {
-        std::byte* const tail =
-            tables.pages.bytes(page.ref) + (lane.counted.position - page.start);
+        std::byte* const tail = tables.pages.bytes(page.ref) + (lane.counted.position - page.start);
         // SYNC(published) release: readers pass on to the next page from here.
         word_at(tail).store(commit_word(RecordKind::end, 0, 0), std::memory_order_release);
         lane.counted.position = page.end();
@@ -104,7 +105,8 @@ bool revoke(Tables& tables, std::span<Lane* const> lanes) {
         set_stop(tables, *lane, position_first);
     }
     if (lowered.empty()) return false;
-    // barrier: a producer that claims from here on meets the lowered stop; who claimed before announced it.
+    // barrier: a producer that claims from here on meets the lowered stop; who claimed before
+    // announced it.
     barrier_everywhere();
     bool taken = false;
     for (Lane* const lane : lowered) {
@@ -113,8 +115,8 @@ bool revoke(Tables& tables, std::span<Lane* const> lanes) {
         const bool at_tail = !writing && count_forward(tables.pages, *lane, everything,
                                                        count_steps_max) == CountEnd::at_tail;
         const auto named = producer_page_index(tables, *lane);
-        const bool in_last = named && *named + 1 == lane->pages.size() &&
-                             tail_index(*lane) == named;
+        const bool in_last =
+            named && *named + 1 == lane->pages.size() && tail_index(*lane) == named;
         if (!at_tail || !in_last) {
             raise_stop(tables, *lane);
             continue;

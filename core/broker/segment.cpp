@@ -78,8 +78,12 @@ void Segment::publish() { parts_->tables.control.publish(); }
 Regions Segment::regions() const {
     const Tables& tables = parts_->tables;
     const Limits& limits = tables.control.view().limits;
-    return {tables.control.read_only_fd(), tables.signals_fd.get(), tables.direct_read_only.get(),
-            tables.direct_fd.get(),        limits.control_bytes,    limits.signals_bytes,
+    return {tables.control.read_only_fd(),
+            tables.signals_fd.get(),
+            tables.direct_read_only.get(),
+            tables.direct_fd.get(),
+            limits.control_bytes,
+            limits.signals_bytes,
             limits.direct_bytes};
 }
 
@@ -166,18 +170,18 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
     if (!name) return fail(bad_name(name.error()));
     const bool queue = name->kind == DestinationKind::queue;
     if (queue && name->pattern)
-        return fail(Refused{Refusal::bad_name,
-                            fmt::format("{} means several queues: open a consumer for each",
-                                        name->full)});
+        return fail(
+            Refused{Refusal::bad_name,
+                    fmt::format("{} means several queues: open a consumer for each", name->full)});
     Destination* destination = nullptr;
     if (!name->pattern) {
         auto found = parts_->destinations.find_or_make(*name);
         if (!found) return fail(found.error());
         destination = *found;
     }
-    auto opened = queue ? parts_->subscriptions.open_shared(session, *destination, notes, prefetch)
-                        : parts_->subscriptions.open_exclusive(session, name->full, destination,
-                                                               prefetch);
+    auto opened =
+        queue ? parts_->subscriptions.open_shared(session, *destination, notes, prefetch)
+              : parts_->subscriptions.open_exclusive(session, name->full, destination, prefetch);
     if (!opened) return fail(opened.error());
 
     const Subscription& subscription = *opened->subscription;
@@ -210,8 +214,8 @@ Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t 
     return {};
 }
 
-// Left or died makes no difference here: either proves that the process will not touch its lanes and notes
-// again, and what it did last is read from them.
+// Left or died makes no difference here: either proves that the process will not touch its lanes
+// and notes again, and what it did last is read from them.
 void Segment::end_session(std::uint32_t slot, Ending) {
     Tables& tables = parts_->tables;
     Session& session = parts_->session(slot);
@@ -241,7 +245,8 @@ bool Segment::Parts::take_bits(std::atomic<std::uint64_t>* bits, std::uint32_t& 
     std::uint32_t served = 0;
     for (std::uint32_t step = 0; step < words; ++step) {
         const std::uint32_t word = next_word;
-        // relaxed: an empty word is not worth a read-modify-write; a bit that is set later is found later.
+        // relaxed: an empty word is not worth a read-modify-write; a bit that is set later is found
+        // later.
         if (bits[word].load(std::memory_order_relaxed) != 0) {
             // SYNC(lane_bit) acquire: what each lane needs was written before its bit.
             std::uint64_t taken = bits[word].exchange(0, std::memory_order_acq_rel);
@@ -274,9 +279,9 @@ bool Segment::turn() {
     // What was read comes first: it is what others wait for.
     bool more = parts_->take_bits(head.passed, parts_->next_passed,
                                   [&](Lane& lane) { parts_->passed(lane); });
-    more = parts_->take_bits(head.need, parts_->next_need,
-                             [&](Lane& lane) { parts_->grants.serve(lane); }) ||
-           more;
+    more = parts_->take_bits(head.need, parts_->next_need, [&](Lane& lane) {
+        parts_->grants.serve(lane);
+    }) || more;
     more = parts_->lanes.finish_closing() || more;
     parts_->grants.serve_waiting();
     return extend_direct(tables) || more;
@@ -294,7 +299,7 @@ void Segment::tick() {
     for (const auto& lane : tables.lanes)
         if (lane) collect(tables, *lane);
     parts_->lanes.clear_ready_bytes();
-    parts_->grants.shrink_idle();
+    if (!tables.stopping) parts_->grants.shrink_idle();
     parts_->lanes.end_read_lanes(all, false);
     parts_->destinations.end_idle();
     parts_->grants.serve_waiting();
@@ -303,7 +308,8 @@ void Segment::tick() {
 void Segment::fall_asleep() {
     // relaxed: ordered by the membarrier below.
     parts_->tables.signals.head().broker_asleep.store(1, std::memory_order_relaxed);
-    // barrier: who sets a bit from here on sees that the doorbell is wanted; bits set before are seen below.
+    // barrier: who sets a bit from here on sees that the doorbell is wanted; bits set before are
+    // seen below.
     barrier_everywhere();
 }
 
@@ -312,9 +318,11 @@ bool Segment::may_sleep() const {
     const SignalsHead& head = tables.signals.head();
     const Bytes whole = tables.control.view().limits.direct_bytes;
     if (!tables.direct_failed && tables.units.capacity() * page_unit < whole) return false;
-    // Bits of lanes that do not exist are nobody's: they would keep a lied-to broker awake for ever.
+    // Bits of lanes that do not exist are nobody's: they would keep a lied-to broker awake for
+    // ever.
     for (std::size_t word = 0; word < bit_words(tables); ++word) {
-        // relaxed: both are ordered by the membarrier in fall_asleep; the bits are taken later with acquire.
+        // relaxed: both are ordered by the membarrier in fall_asleep; the bits are taken later with
+        // acquire.
         if (head.need[word].load(std::memory_order_relaxed) != 0) return false;
         if (head.passed[word].load(std::memory_order_relaxed) != 0) return false;
     }

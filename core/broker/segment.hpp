@@ -2,18 +2,18 @@
 //
 // The memory half of the broker: who is attached, what belongs to whom, and what happens to it.
 //
-// The process half (sockets, pidfds, timers) drives it through this facade and through nothing else.
-// There is no socket, no thread and no clock of its own in here, so a whole broker with its clients runs
-// in one unit test: the test opens sessions, writes and reads lanes with shm's own classes, and calls
-// `turn` where the daemon would.
+// The process half (sockets, pidfds, timers) drives it through this facade and through nothing
+// else. There is no socket, no thread and no clock of its own in here, so a whole broker with its
+// clients runs in one unit test: the test opens sessions, writes and reads lanes with shm's own
+// classes, and calls `turn` where the daemon would.
 //
-//   process half                                segment
-//   a client said hello          open_session   a slot, evidence about the process
-//   a request arrived            open_, close_  lanes and subscriptions, answered with what to map
-//   its socket closed            suspend_session nothing is granted or assigned any more, nothing is freed
-//   it said bye, or its pidfd    end_session    all it held is freed, once
-//   the doorbell rang            turn           needs, passed pages, waiting lanes, redelivery
-//   once a second                tick           what nobody rings for
+//   process half                 call              segment
+//   a client said hello          open_session      a slot, evidence about the process
+//   a request arrived            open_, close_     lanes and subscriptions, and what to map
+//   its socket closed            suspend_session   grants and assigns nothing, frees nothing
+//   it said bye, or its pidfd    end_session       frees all it held, once
+//   the doorbell rang            turn              needs, passed pages, waiting lanes
+//   once a second                tick              what nobody rings for
 //
 //   S1  nothing that a client wrote is trusted: it is copied once and checked (LAYOUT.md)
 //   S2  a session's memory is touched by others only after `end_session`
@@ -38,7 +38,8 @@ struct SegmentOptions {
     std::string name;
     std::uint64_t direct_bytes = 0;
     std::uint64_t heap_bytes = 0;
-    std::uint64_t largest_message = 0;  // payload plus envelope; 0: the smaller of 64 MiB and direct / 4
+    std::uint64_t largest_message =
+        0;  // payload plus envelope; 0: the smaller of 64 MiB and direct / 4
     std::uint64_t epoch = 1;
     std::uint64_t idle_destination_ns = 60 * ns_per_s;
 };
@@ -88,7 +89,8 @@ struct Discarded {
 
 class Segment {
 public:
-    // Creates and allocates all regions. Nobody sees them before `publish`. The clock outlives the segment.
+    // Creates and allocates all regions. Nobody sees them before `publish`. The clock outlives the
+    // segment.
     static Result<std::unique_ptr<Segment>, Refused> create(const SegmentOptions& options,
                                                             const Clock& clock);
     ~Segment();

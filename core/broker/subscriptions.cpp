@@ -29,10 +29,8 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
     const auto free =
         std::find(tables_->subscriptions.begin(), tables_->subscriptions.end(), nullptr);
     if (free == tables_->subscriptions.end())
-        return fail(
-            table_is_full("subscriptions (open consumers)", tables_->subscriptions.size()));
-    Account& account =
-        destination != nullptr ? destination->heap_account : tables_->heap_root;
+        return fail(table_is_full("subscriptions (open consumers)", tables_->subscriptions.size()));
+    Account& account = destination != nullptr ? destination->heap_account : tables_->heap_root;
     auto charge = account.charge(subscription_object_bytes);
     auto range_charge = account.charge((notes + Bytes{assignments_max}) * range_bytes);
     auto taken = session.blocks.take(piece_bytes);
@@ -106,12 +104,12 @@ bool Subscriptions::attach(Subscription& subscription, const Destination& destin
 }
 
 bool Subscriptions::attach_new_lane(const Destination& destination, Lane& lane) {
-    return std::all_of(
-        destination.consumers.begin(), destination.consumers.end(), [&](std::uint32_t slot) {
-            Subscription& subscription = *tables_->subscriptions[slot];
-            return subscription.kind != SubscriptionKind::exclusive ||
-                   attach(subscription, destination, lane, lane.next_start);
-        });
+    return std::all_of(destination.consumers.begin(), destination.consumers.end(),
+                       [&](std::uint32_t slot) {
+                           Subscription& subscription = *tables_->subscriptions[slot];
+                           return subscription.kind != SubscriptionKind::exclusive ||
+                                  attach(subscription, destination, lane, lane.next_start);
+                       });
 }
 
 // On lanes that exist a subscriber begins where they end now.
@@ -143,15 +141,15 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
                                                                      std::uint32_t prefetch) {
     Opened opened;
     const Bytes bytes = exclusive_piece_bytes(tables_->control.view().limits.lanes);
-    auto made = make(session, topic, pattern, SubscriptionKind::exclusive, bytes, 0,
-                     opened.new_block);
+    auto made =
+        make(session, topic, pattern, SubscriptionKind::exclusive, bytes, 0, opened.new_block);
     if (!made) return fail(made.error());
     opened.subscription = *made;
     bool attached = true;
     for (const auto& destination : tables_->destinations) {
         if (!destination || destination->kind != DestinationKind::topic) continue;
-        const bool meant = topic != nullptr ? destination.get() == topic
-                                            : matches(pattern, destination->name);
+        const bool meant =
+            topic != nullptr ? destination.get() == topic : matches(pattern, destination->name);
         if (meant) attached = attached && attach_topic(**made, *destination);
     }
     if (!attached) {
@@ -199,11 +197,10 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& sessi
                                  claims_bytes(tables_->control.view().limits.lanes)));
     Opened opened;
     const std::uint32_t number = free_consumer_slot(queue);
-    auto made = number == 0
-                    ? Result<Subscription*, Refused>(
-                          fail(table_is_full("consumers of one queue", shared_consumers_max)))
-                    : make(session, &queue, queue.name, SubscriptionKind::shared,
-                           shared_piece_bytes(notes), notes, opened.new_block);
+    auto made = number == 0 ? Result<Subscription*, Refused>(fail(
+                                  table_is_full("consumers of one queue", shared_consumers_max)))
+                            : make(session, &queue, queue.name, SubscriptionKind::shared,
+                                   shared_piece_bytes(notes), notes, opened.new_block);
     if (!made) {
         if (queue.consumers.empty()) drop_claims(queue);
         return fail(made.error());

@@ -2,18 +2,21 @@
 //
 // Consumers and what they read.
 //
-//   exclusive   a topic's subscriber, by name or pattern: a cursor per lane in its own exchange piece. It is
-//               attached to every lane that matches, and to each later one before that becomes visible
-//   shared      a consumer of a queue: it claims ranges from cursors that all consumers of the queue move. The
-//               cursors stand in `claims`, a memory file that exists while the queue has a consumer;
-//               otherwise the broker keeps them itself
+//   exclusive   a topic's subscriber, by name or pattern: a cursor per lane in its own exchange
+//               piece. It is attached to every lane that matches, and to each later one before
+//               that becomes visible
+//   shared      a consumer of a queue: it claims ranges from cursors that all consumers of the
+//               queue move. The cursors stand in `claims`, a memory file that exists while the
+//               queue has a consumer; otherwise the broker keeps them itself
 //
-// A subscriber gets everything from its subscribing on: on lanes that exist, its cursor is set where they end
-// now; on a lane that comes later, at that lane's very beginning.
+// A subscriber gets everything from its subscribing on: on lanes that exist, its cursor is set
+// where they end now; on a lane that comes later, at that lane's very beginning.
 //
-//   U1  a cursor is written by the broker before the lane or the subscription is visible, and never after
+//   U1  a cursor is written by the broker before the lane or the subscription is visible, and never
+//       after
 //   U2  consumer slots of a queue are 1 to 256, each in one hand
-//   U3  claims are charged before they are made, and their positions are copied back before they are dropped
+//   U3  claims are charged before they are made, and their positions are copied back before they
+//       are dropped
 #ifndef WEIR_CORE_BROKER_SUBSCRIPTIONS_HPP
 #define WEIR_CORE_BROKER_SUBSCRIPTIONS_HPP
 
@@ -43,7 +46,8 @@ public:
     // Its session lost its rights but may still read and claim: nothing is assigned to it any more.
     void quarantine(Subscription& subscription);
 
-    // A lane that is not visible yet gets a cursor of every subscriber. False: heap-like memory is short.
+    // A lane that is not visible yet gets a cursor of every subscriber. False: heap-like memory is
+    // short.
     bool attach_new_lane(const Destination& destination, Lane& lane);
     // A lane that ends: its subscribers' counts are kept.
     void detach_lane(Destination& destination, Lane& lane);

@@ -6,7 +6,8 @@
 namespace weir::broker {
 
 void Tables::step_generations(Destination& destination) noexcept {
-    // SYNC(slot_live) release: the slots and cursors of a lane are complete before it is looked for.
+    // SYNC(slot_live) release: the slots and cursors of a lane are complete before it is looked
+    // for.
     slot(destination).lanes_generation.fetch_add(1, std::memory_order_release);
     // SYNC(slot_live) release: as above, for consumers of several destinations.
     control.superblock().lanes_generation.fetch_add(1, std::memory_order_release);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The broker's own tables: what it knows about lanes, destinations, subscriptions and sessions beside what
-// stands in `control`.
+// The broker's own tables: what it knows about lanes, destinations, subscriptions and sessions
+// beside what stands in `control`.
 //
-// The slots in `control` are for others to read; these objects are what the broker decides by. Everything
-// that clients write (cells, notes, cursors, page headers) is reached from here through mappings and is
-// checked against these objects before it means anything.
+// The slots in `control` are for others to read; these objects are what the broker decides by.
+// Everything that clients write (cells, notes, cursors, page headers) is reached from here through
+// mappings and is checked against these objects before it means anything.
 //
 //   Session ---- ExchangeBlocks ---- pieces of its producers and consumers
 //      |
@@ -15,9 +15,11 @@
 //
 //   T1  a lane's `pages` are its chain in order of position, and all end at or before `next_start`
 //   T2  an accepted cursor only grows, and lies inside what the lane has handed out
-//   T3  an object holds the charges of what it is made of; ending the object returns them (accounts.hpp)
+//   T3  an object holds the charges of what it is made of; ending the object returns them
+//       (accounts.hpp)
 //
-// Members stand in an order in which their destructors, from the last to the first, find their accounts.
+// Members stand in an order in which their destructors, from the last to the first, find their
+// accounts.
 #ifndef WEIR_CORE_BROKER_TABLES_HPP
 #define WEIR_CORE_BROKER_TABLES_HPP
 
@@ -105,12 +107,13 @@ struct Lane {
     std::deque<Page> pages;
     Position next_start = 0;  // where the page granted next begins
 
-    // The producer. Pages that end at or before `producer_from` are behind it whatever its cell says.
+    // The producer. Pages that end at or before `producer_from` are behind it whatever its cell
+    // says.
     ProducerCell* cell = nullptr;
     Piece piece;
     Position producer_from = 0;
-    bool start_is_shown = false;    // LaneSlot.producer_page names a page of this lane
-    PageRef revoked_page = 0;       // taken from the idle producer, which has not seen it yet
+    bool start_is_shown = false;  // LaneSlot.producer_page names a page of this lane
+    PageRef revoked_page = 0;     // taken from the idle producer, which has not seen it yet
     std::uint64_t revocations = 0;
 
     // The window.
@@ -217,7 +220,8 @@ struct LaneHistory {
     std::uint64_t births = 0;
 };
 
-// Stated sizes, for charges of objects in private memory: the object and what containers keep for it.
+// Stated sizes, for charges of objects in private memory: the object and what containers keep for
+// it.
 inline constexpr Bytes page_table_bytes = sizeof(Page) + 16;
 inline constexpr Bytes lane_object_bytes = sizeof(Lane) + 1024;
 inline constexpr Bytes destination_object_bytes = sizeof(Destination) + 1536;
@@ -226,8 +230,8 @@ inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
 inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
 inline constexpr Bytes range_bytes = 2 * sizeof(Outstanding);
 
-// Each destination can always get this much. Two smallest pages, because one alone can never turn over:
-// a producer leaves its page by entering the next one (lane_writer.hpp, W3).
+// Each destination can always get this much. Two smallest pages, because one alone can never turn
+// over: a producer leaves its page by entering the next one (lane_writer.hpp, W3).
 inline constexpr Bytes destination_reserve = 2 * page_unit;
 
 struct Tables {

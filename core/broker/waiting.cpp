@@ -48,8 +48,8 @@ void Grants::stop_waiting(Lane& lane) {
     if (waiting_.empty()) set_hungry(false);
 }
 
-// A consumer that passed a page and saw nobody hungry does not ring: after the store and the membarrier
-// every later one rings, and what the earlier ones passed is looked for once more.
+// A consumer that passed a page and saw nobody hungry does not ring: after the store and the
+// membarrier every later one rings, and what the earlier ones passed is looked for once more.
 void Grants::set_hungry(bool hungry) {
     // relaxed: ordered by the membarrier below.
     tables_->signals.head().hungry.store(hungry ? 1 : 0, std::memory_order_relaxed);
@@ -71,8 +71,11 @@ void Grants::serve_waiting() {
         WaitReason reason = before;
         if (!request.blocked) {
             stop_waiting(lane);  // gave up: the next in line is served as the first
-        } else if (lane.revoked_page == 0 && (has_room_ahead(lane, request.record) ||
-                                              grant_first(lane, request, reason))) {
+        } else if (lane.revoked_page == 0 &&
+                   (has_room_ahead(lane, request.record) || grant_first(lane, request, reason))) {
+            // It asks again when half of that is used, so that it need not stop each time.
+            // relaxed: a hint for when to ask.
+            tables_->slot(lane).window_bytes.store(bytes_ahead(lane), std::memory_order_relaxed);
             granted(lane);
         } else if (reason != before && reason != WaitReason::none) {
             refused(lane, request, reason);

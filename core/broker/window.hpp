@@ -2,11 +2,11 @@
 //
 // How much a lane is granted ahead of its producer, and in pages of which size.
 //
-// A lane begins with one smallest page. Each time it asks again within a few milliseconds its window
-// doubles, so that a fast producer asks at most every few milliseconds; when it asks rarely, its window
-// shrinks. A page is a sixteenth of the window: large enough that pages are rare events for a fast lane, small
-// enough that a window is several of them. A record that needs more gets a page of its own size, and
-// records between 64 KiB and 1 MiB get runs that hold several.
+// A lane begins with one smallest page. Each time it asks again within a few milliseconds its
+// window doubles, so that a fast producer asks at most every few milliseconds; when it asks rarely,
+// its window shrinks. A page is a sixteenth of the window: large enough that pages are rare events
+// for a fast lane, small enough that a window is several of them. A record that needs more gets a
+// page of its own size, and records between 64 KiB and 1 MiB get runs that hold several.
 //
 // All of it is arithmetic on copies, so it is tested as tables.
 #ifndef WEIR_CORE_BROKER_WINDOW_HPP
