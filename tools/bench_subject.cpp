@@ -24,8 +24,14 @@ using bench::Probed;
 using bench::ProbeFault;
 using bench::Stage;
 
-// From here on a message is filled in place; below, a copy is cheaper than a claim.
-constexpr std::uint64_t in_place_from = 4096;
+// From here on every message is the same private block, copied: what the copy stream beside it does
+// (bench/probes/copy_stream.hpp). Smaller ones differ from each other, as the plain ring's do.
+constexpr std::uint64_t same_block_from = 4096;
+
+// The first word of a message: its words count on from there.
+constexpr std::uint64_t first_word_of(std::uint64_t index, std::uint64_t words) noexcept {
+    return words * 8 < same_block_from ? index * words : 1;
+}
 
 // What the children leave for their parent.
 struct LegArea {
@@ -80,37 +86,43 @@ Probed<Ends> open_ends(const EndsPlan& plan) {
     return ends;
 }
 
-// Fills each message with the words that follow those of the one before, and sends it.
+// Sends messages whose content the other side knows.
 class Sender {
 public:
     Sender(Producer& producer, std::uint64_t message_bytes)
-        : producer_(producer), message_(message_bytes) {}
-
-    Probed<void> send(std::uint64_t index) {
-        const std::uint64_t first = index * (message_.size() / 8);
-        return message_.size() < in_place_from ? copy(first) : fill(first);
+        : producer_(producer), message_(message_bytes) {
+        bench::fill_words(message_, 1);
     }
 
-    Probed<void> copy(std::uint64_t first) {
+    Probed<void> send(std::uint64_t index) {
+        const std::uint64_t words = message_.size() / 8;
+        if (message_.size() < same_block_from)
+            bench::fill_words(message_, first_word_of(index, words));
+        return copy();
+    }
+    // A message whose words count on from `first`.
+    Probed<void> send_from(std::uint64_t first) {
         bench::fill_words(message_, first);
-        if (auto sent = producer_.send(message_); !sent) [[unlikely]]
-            return failed(sent.error());
-        return {};
+        return copy();
     }
 
 private:
-    Probed<void> fill(std::uint64_t first) {
-        auto open = producer_.claim(message_.size());
-        if (!open) [[unlikely]]
-            return failed(open.error());
-        bench::fill_words(open->bytes(), first);
-        open->commit();
+    Probed<void> copy() {
+        if (auto sent = producer_.send(message_); !sent) [[unlikely]]
+            return failed(sent.error());
         return {};
     }
 
     Producer& producer_;
     std::vector<std::byte> message_;
 };
+
+// The sum of all words of `messages` messages from number `first` on.
+std::uint64_t wanted_sum(std::uint64_t first, std::uint64_t messages, std::uint64_t words) {
+    if (words * 8 < same_block_from)
+        return bench::sum_of_run((first + messages) * words) - bench::sum_of_run(first * words);
+    return messages * (bench::sum_of_run(1 + words) - bench::sum_of_run(1));
+}
 
 Probed<void> receive_all(Consumer& consumer, std::uint64_t first, std::uint64_t messages,
                          std::uint64_t words) {
@@ -120,13 +132,13 @@ Probed<void> receive_all(Consumer& consumer, std::uint64_t first, std::uint64_t 
         if (!message) [[unlikely]]
             return failed(message.error());
         const auto bytes = message->bytes();
-        if (bytes.size() != words * 8 || bench::first_word(bytes) != index * words) [[unlikely]]
+        const std::uint64_t wanted = first_word_of(index, words);
+        if (bytes.size() != words * 8 || bench::first_word(bytes) != wanted) [[unlikely]]
             return fail(ProbeFault::corrupted, fmt::format("message {} is another one", index));
         sum += bench::sum_words(bytes);
     }
-    const std::uint64_t wanted =
-        bench::sum_of_run((first + messages) * words) - bench::sum_of_run(first * words);
-    if (sum != wanted) return fail(ProbeFault::corrupted, "the sum of all words is wrong");
+    if (sum != wanted_sum(first, messages, words))
+        return fail(ProbeFault::corrupted, "the sum of all words is wrong");
     return {};
 }
 
@@ -277,7 +289,7 @@ Probed<bench::SubjectPaced> WeirSubject::paced(std::uint64_t message_bytes, std:
                 began + static_cast<std::uint64_t>(ticks_apart * static_cast<double>(index));
             for (std::uint64_t now = clock.now_ticks(); now < due; now = clock.now_ticks())
                 clock.spin(std::min<std::uint64_t>(due - now, 64));
-            if (auto sent = sender.copy(due); !sent) return sent;  // the first word tells when
+            if (auto sent = sender.send_from(due); !sent) return sent;  // the first word tells when
         }
         shared.elapsed_ns = monotonic_ns() - began_ns;
         return {};

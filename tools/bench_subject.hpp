@@ -4,8 +4,8 @@
 // use nothing but the public API, as a service would.
 //
 // The broker is not pinned and ends with this process. A client spins, as the probes beside it do,
-// and the two are pinned where the probes were. Small messages are filled in private memory and
-// sent; large ones are claimed and filled in place, as one would write them; all are read whole.
+// and the two are pinned where the probes were. Messages are sent from private memory, as the copy
+// stream copies from private memory, and read whole.
 //
 // A throughput leg first moves two windows of messages that are not counted: its processes are new,
 // so they meet every page of the direct region as new, and its lane's window has to grow to what

@@ -124,7 +124,7 @@ for relative, path in arrived.items():
 PY
 }
 
-# stream SCHEME RECEIVER...: sends all files to SCHEME://include; waits for the end of all receivers.
+# stream SCHEME RECEIVER...: sends all files to SCHEME://include and waits for all receivers.
 stream() {
     local scheme=$1 part senders=() receivers=("${@:2}")
     await_consumers "${#receivers[@]}"

@@ -41,10 +41,6 @@ void note(const std::string& sentence) {
     std::fputs(fmt::format("weir stat: {}\n", sentence).c_str(), stderr);
 }
 
-void leave_out_session(inspect::Snapshot& snapshot, std::uint64_t id) {
-    std::erase_if(snapshot.sessions, [id](const auto& session) { return session.id == id; });
-}
-
 int run_stat(const StatPlan& plan) {
     const std::string name = broker_name_or_default(plan.broker);
     if (!valid_broker_name(name))
@@ -58,20 +54,16 @@ int run_stat(const StatPlan& plan) {
         return give_up("stat", none ? exit_no_broker : exit_failed, region.error().sentence);
     }
     const bool alive = region->broker_alive();
-    std::uint64_t own_session = 0;
     if (!alive) {
         note(
             fmt::format("broker \"{0}\" is dead, these are its last books: the next `weir broker "
                         "--name {0}` removes them",
                         name));
-    } else if (auto settled = settle_books(places->socket, monotonic_ns() + answer_ns)) {
-        own_session = *settled;
-    } else {
+    } else if (auto settled = settle_books(places->socket, monotonic_ns() + answer_ns); !settled) {
         note(fmt::format("broker \"{}\" did not settle its books, these are the published ones: {}",
                          name, settled.error().sentence));
     }
-    inspect::Snapshot snapshot = region->snapshot();
-    leave_out_session(snapshot, own_session);
+    const inspect::Snapshot snapshot = region->snapshot();
     const double uptime_s = uptime_s_of(snapshot.broker);
     const std::string text =
         plan.json ? stat_json(snapshot, uptime_s) : stat_table(snapshot, uptime_s);

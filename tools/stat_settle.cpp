@@ -64,8 +64,8 @@ Result<Answer, Error<SettleError>> ask(const Fd& socket, const Request& request,
 
 }  // namespace
 
-Result<std::uint64_t, Error<SettleError>> settle_books(const std::string& socket_path,
-                                                       std::uint64_t deadline_ns) {
+Result<void, Error<SettleError>> settle_books(const std::string& socket_path,
+                                              std::uint64_t deadline_ns) {
     auto socket = reach(socket_path);
     if (!socket) return fail(socket.error());
     protocol::Hello hello{};
@@ -80,7 +80,7 @@ Result<std::uint64_t, Error<SettleError>> settle_books(const std::string& socket
     if (!settled) return fail(settled.error());
     auto left = ask<protocol::Done>(*socket, protocol::Bye{}, 3, deadline_ns);
     if (!left) return fail(left.error());
-    return welcome->session;
+    return {};
 }
 
 }  // namespace weir::tools

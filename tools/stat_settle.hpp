@@ -18,9 +18,9 @@ namespace weir::tools {
 
 enum class SettleError { unreachable, refused, no_answer };
 
-// The number of the session that asked; until CLOCK_MONOTONIC `deadline_ns`.
-Result<std::uint64_t, Error<SettleError>> settle_books(const std::string& socket_path,
-                                                       std::uint64_t deadline_ns);
+// Waits until CLOCK_MONOTONIC `deadline_ns`.
+Result<void, Error<SettleError>> settle_books(const std::string& socket_path,
+                                              std::uint64_t deadline_ns);
 
 }  // namespace weir::tools
 
