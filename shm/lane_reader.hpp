@@ -65,9 +65,12 @@ public:
             const std::uint64_t word = word_at(record).load(std::memory_order_acquire);
             if (word == 0) {
                 prefetch_for_read(record + cache_line);
+                caught_up_ = position_;
                 return {};
             }
-            prefetch_for_read(record + read_ahead_bytes);
+            // Only in a run of records: else it would take lines from a writer that has them ready.
+            if (position_ - caught_up_ >= read_ahead_bytes)
+                prefetch_for_read(record + read_ahead_bytes);
             if (is_message(word) && record_bytes_of(word) <= end_ - position_) [[likely]]
                 return {record, word, position_, lane_};
         }
@@ -129,6 +132,7 @@ private:
     PageView pages_;
     std::byte* origin_ = nullptr;
     Position position_ = 0;
+    Position caught_up_ = 0;  // where the last look found nothing yet
     Position end_ = 0;
     Position start_ = 0;
     PageRef page_ = 0;

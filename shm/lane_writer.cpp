@@ -46,17 +46,6 @@ PageRef LaneWriter::granted_next() const noexcept {
                       : lane_->producer_page.load(std::memory_order_acquire);
 }
 
-// Only slots are looked at, and what they say is checked again when a page is entered.
-bool LaneWriter::has_room_further_on(std::uint64_t bytes) const noexcept {
-    PageRef page = granted_next();
-    for (std::uint64_t steps = 0; pages_.has(page) && steps < pages_.units; ++steps) {
-        if (page_header_bytes + bytes <= pages_.length(page)) return steps != 0;
-        // SYNC(page_linked) acquire: the page's slot is visible with the link.
-        page = pages_.slot(page).next.load(std::memory_order_acquire);
-    }
-    return false;
-}
-
 // Bounded by the number of pages there are; each step follows a link that only the broker writes.
 bool LaneWriter::room_behind(PageRef page, std::uint64_t bytes) const noexcept {
     for (std::uint64_t steps = 0; steps < pages_.units; ++steps) {

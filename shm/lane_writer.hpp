@@ -124,11 +124,6 @@ public:
     // path.
     ClaimStatus advance(std::uint64_t bytes) noexcept;
 
-    // True if a page behind the next one has room for `bytes`. Then the smaller ones before it are
-    // passed by advancing with 0 bytes; asking would not help, for the broker counts that page as
-    // granted.
-    bool has_room_further_on(std::uint64_t bytes) const noexcept;
-
     // Wraps a record claimed in the current page so that it may be resolved later.
     Claim keep(std::byte* record, std::uint64_t bytes) const noexcept {
         return {static_cast<Position>(record - origin_), bytes, record, page_};

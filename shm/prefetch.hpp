@@ -5,7 +5,7 @@
 //
 //   the reader, while its word is zero   asks for the line behind it. A record of 64 bytes lies in
 //                                        two lines; else the second one moves after the first
-//   the reader, when it found a record   asks some records ahead: lines arrive while it works
+//   the reader, in a run of records      asks some records ahead: lines arrive while it works
 //   the writer                           asks ahead, for writing: lines that readers had come back
 //
 // A prefetch never faults and changes nothing but time: it may point anywhere.

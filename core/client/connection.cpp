@@ -119,14 +119,15 @@ Result<void, Error<ConnectError>> Connection::hello(const ConnectOptions& option
     protocol::copy_text(hello.name,
                         options.client_name.empty() ? own_program_name() : options.client_name);
     const std::uint64_t deadline = monotonic_ns() + timeout_ns_;
+    // A broker answers every hello; only one that is ending (or died) hangs up instead.
     if (!protocol::send_message(socket_.get(), hello, ++requests_))
-        return fail(ConnectError::system, "the broker \"" + broker_ + "\" hung up at once");
+        return fail(ConnectError::stopping, "the broker \"" + broker_ + "\" hung up at once");
     auto packet = protocol::receive_packet(socket_.get(), deadline);
     if (!packet && packet.error() == ChannelError::timed_out)
         return fail(ConnectError::timed_out,
                     "the broker \"" + broker_ + "\" does not answer: is it stopped (SIGSTOP)?");
     if (!packet)
-        return fail(ConnectError::system,
+        return fail(ConnectError::stopping,
                     "the broker \"" + broker_ + "\" hung up: its log says why");
     protocol::Refused refused{};
     if (packet->read(refused))

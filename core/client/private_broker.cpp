@@ -91,6 +91,14 @@ Result<Fd, Error<ConnectError>> take_start_lock(const Places& places, std::uint6
     return lock;
 }
 
+bool name_is_held(const Places& places) noexcept {
+    const Fd file(::open(places.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    struct flock whole {};
+    whole.l_type = F_WRLCK;
+    whole.l_whence = SEEK_SET;
+    return file && ::fcntl(file.get(), F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
 Result<void, Error<ConnectError>> start_private_broker(const std::string& name,
                                                        const ConnectOptions& options) {
     const std::string program = program_of(options);

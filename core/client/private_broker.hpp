@@ -19,6 +19,10 @@ namespace weir::detail {
 // it back.
 Result<Fd, Error<ConnectError>> take_start_lock(const Places& places, std::uint64_t deadline_ns);
 
+// Whether a broker holds the lock on the name, be it one that is ending and takes no calls any
+// more.
+bool name_is_held(const Places& places) noexcept;
+
 // Runs `weir broker --private` and returns when clients can connect.
 Result<void, Error<ConnectError>> start_private_broker(const std::string& name,
                                                        const ConnectOptions& options);

@@ -116,16 +116,6 @@ std::optional<SendError> ProducerCore::refusal(std::uint64_t payload,
     return std::nullopt;
 }
 
-// Goes to the next page that has room for `bytes`, passing smaller ones that were granted before
-// it.
-ClaimStatus ProducerCore::enter_page(std::uint64_t bytes) noexcept {
-    for (;;) {
-        const ClaimStatus status = writer.advance(bytes);
-        if (status != ClaimStatus::no_grant || !writer.has_room_further_on(bytes)) return status;
-        if (writer.advance(0) != ClaimStatus::ok) return ClaimStatus::no_grant;
-    }
-}
-
 Result<std::byte*, SendError> ProducerCore::room(std::uint64_t bytes, std::uint64_t alignment,
                                                  std::uint64_t before_payload) {
     std::uint64_t deadline_ns = 0;
@@ -134,7 +124,7 @@ Result<std::byte*, SendError> ProducerCore::room(std::uint64_t bytes, std::uint6
         if (std::byte* const record = writer.claim(gap + bytes))
             return gap == 0 ? record : LaneWriter::skip_ahead(record, gap);
         const std::uint64_t wanted = bytes + gap_for(page_header_bytes, alignment, before_payload);
-        switch (enter_page(wanted)) {
+        switch (writer.advance(wanted)) {
             case ClaimStatus::ok:
                 // relaxed: it may have gone on waiting for the sake of its descriptor; a hint.
                 cell->waiting.store(0, std::memory_order_relaxed);
@@ -228,7 +218,7 @@ std::optional<SendError> ProducerCore::wait_for_grant(std::uint64_t bytes,
     std::uint32_t asked_at = 0;
     for (bool asked = false;; asked = true) {
         const std::uint32_t seen = wait.grants();
-        if (enter_page(bytes) == ClaimStatus::ok) {
+        if (writer.advance(bytes) == ClaimStatus::ok) {
             wait.end();
             ask_ahead();
             return std::nullopt;

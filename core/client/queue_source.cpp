@@ -180,8 +180,7 @@ bool QueueSource::claim_range(ConsumerCore& core, Lane& lane, std::uint32_t most
     core.hand = Hand::range;
     core.turns = polls_per_range;
     if (page_passed) core.passed(lane.id);
-    if (anyone_sleeps(sleep_word()) && (range.more || work_left(core, &lane)))
-        wake_one(sleep_word());
+    if (range.more && anyone_sleeps(sleep_word())) wake_one(sleep_word());  // Q4
     return true;
 }
 
@@ -329,17 +328,15 @@ void QueueSource::acknowledge(ConsumerCore& core, std::uint64_t serial) noexcept
     }
 }
 
-bool QueueSource::work_left(ConsumerCore& core, const Lane* except) noexcept {
+void QueueSource::offer_work(ConsumerCore& core) noexcept {
+    if (!anyone_sleeps(sleep_word())) return;
     const auto& ready = connection_->signals().head().ready;
-    return std::any_of(lanes_.begin(), lanes_.end(), [&](Lane& lane) {
+    const bool left = std::any_of(lanes_.begin(), lanes_.end(), [&](Lane& lane) {
         // relaxed: a hint, as in claim.
-        return &lane != except && ready[lane.id].load(std::memory_order_relaxed) != 0 &&
+        return ready[lane.id].load(std::memory_order_relaxed) != 0 &&
                lane.reader.has_work(claims_, *core.cell);
     });
-}
-
-void QueueSource::offer_work(ConsumerCore& core) noexcept {
-    if (anyone_sleeps(sleep_word()) && work_left(core, nullptr)) wake_one(sleep_word());
+    if (left) wake_one(sleep_word());
 }
 
 Result<Message, ReceiveError> QueueSource::look(ConsumerCore& core) {

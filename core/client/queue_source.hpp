@@ -86,7 +86,6 @@ private:
     std::uint32_t limit() const noexcept;
     std::uint64_t bytes_limit() const noexcept;
     void refresh();
-    bool work_left(ConsumerCore& core, const Lane* except) noexcept;
     std::atomic<std::uint32_t>& sleep_word() const noexcept;
 
     Held& held(std::size_t index) noexcept { return held_[(held_first_ + index) % held_.size()]; }

@@ -92,6 +92,27 @@ bool start_may_help(ConnectError code) noexcept {
     return code == ConnectError::no_broker || code == ConnectError::stopping;
 }
 
+// With the start lock held: attaches to what runs by now, or starts a broker and attaches to that.
+// An earlier private broker that is ending takes no calls any more and still holds the name: that
+// passes. A started one may end before we attach, if somebody else's short session was its last:
+// start it again.
+Result<std::shared_ptr<Connection>, Error<ConnectError>> attach_or_start(
+    const Places& places, const std::string& name, const ConnectOptions& options,
+    std::uint64_t deadline_ns) {
+    for (;;) {
+        auto attached = call_and_attach(places, name, options, deadline_ns);
+        if (attached || !start_may_help(attached.error().code)) return attached;
+        if (!detail::name_is_held(places)) {
+            auto started = detail::start_private_broker(name, options);
+            if (!started && !detail::name_is_held(places)) return fail(started.error());
+            if (started) attached = call_and_attach(places, name, options, deadline_ns);
+        }
+        if (attached || monotonic_ns() >= deadline_ns) return attached;
+        const timespec step{0, static_cast<long>(call_step_ns)};
+        ::nanosleep(&step, nullptr);
+    }
+}
+
 }  // namespace
 
 Result<Session, Error<ConnectError>> connect(std::string_view broker,
@@ -110,12 +131,7 @@ Result<Session, Error<ConnectError>> connect(std::string_view broker,
     if (!attached && options.start && start_may_help(attached.error().code)) {
         const auto lock = detail::take_start_lock(*places, deadline_ns);
         if (!lock) return fail(lock.error());
-        attached = call_and_attach(*places, name, options, deadline_ns);
-        if (!attached && start_may_help(attached.error().code)) {
-            auto started = detail::start_private_broker(name, options);
-            if (!started) return fail(started.error());
-            attached = call_and_attach(*places, name, options, deadline_ns);
-        }
+        attached = attach_or_start(*places, name, options, deadline_ns);
     }
     if (!attached) return fail(attached.error());
     return Session(std::move(*attached));

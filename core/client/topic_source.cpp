@@ -244,8 +244,7 @@ void TopicSource::first_look(ConsumerCore& core) {
         if (!enter(core, lane)) continue;
         while (const RecordView record = lane.reader.look(&core.cell->entering))
             lane.reader.pass(record);
-        lane.page = lane.reader.page();
-        lane.owes_passed = true;
+        pass_pages(core, lane, lane.reader.position());
         set_cursor(core, lane, lane.reader.position());
     }
     leave(core);

@@ -105,7 +105,7 @@ class Statement:
         top = self.first
         while top > 0 and source.comments[top - 1] and not source.code[top - 1].strip():
             top -= 1
-        return " ".join(source.comments[top:self.last + 1])
+        return " ".join(source.comments[top:self.last + 1]).strip()
 
 
 BLOCK_BEFORE = re.compile(r"[)\]]\s*$|\b(?:const|noexcept|override|final|mutable|else|do|try)\s*$"

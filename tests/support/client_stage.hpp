@@ -87,6 +87,25 @@ public:
         return detail::Maker::wrap(detail::open_consumer(connection, name_, options).value());
     }
 
+    // Does what the broker does for one grant: gives lane 0 the first `units` units that belong to
+    // the page of lane `from`, which the test does not use otherwise, `skip` units behind its
+    // start.
+    void grant_to_first(LaneId from, std::uint64_t skip, std::uint64_t units) {
+        const std::uint64_t unit = from * units_ + skip;
+        const PageRef ref = ref_of_unit(unit);
+        PageSlot& page = control_.page(ref);
+        word_at(pages().bytes(ref) + page_header_bytes).store(0, std::memory_order_relaxed);
+        page.units.store(static_cast<std::uint32_t>(units), std::memory_order_relaxed);
+        page.lane.store(0, std::memory_order_relaxed);
+        page.start.store(end_of_first_, std::memory_order_relaxed);
+        control_.page(last_of_first_).next.store(ref, std::memory_order_release);
+        last_of_first_ = ref;
+        end_of_first_ += units * page_unit;
+        lane(0).stop_and_revocations.store(stop_word(end_of_first_, 0), std::memory_order_relaxed);
+        lane(0).grants.fetch_add(1, std::memory_order_release);
+        futex_wake(lane(0).grants, 1);
+    }
+
     LaneSlot& lane(LaneId id) { return control_.lane(id); }
     PageView pages() {
         return {direct_memory_.data(), control_.view().pages(), control_.view().limits.pages};
@@ -106,6 +125,9 @@ private:
     static constexpr std::uint64_t block_bytes = 1024 * 1024;
 
     void lay_out(std::uint32_t lanes, std::uint64_t units) {
+        units_ = units;
+        last_of_first_ = ref_of_unit(0);
+        end_of_first_ = position_first + units * page_unit;
         DestinationSlot& destination = control_.destination(0);
         destination.kind = name_.kind;
         destination.birth = 1;
@@ -214,6 +236,9 @@ private:
     Fd direct_, signals_, block_, claims_, doorbell_;
     Mapping direct_memory_, signals_memory_, block_memory_, claims_memory_;
     std::uint64_t used_ = 0;
+    std::uint64_t units_ = 0;  // of each lane's first page
+    PageRef last_of_first_ = 0;
+    Position end_of_first_ = 0;
     LaneId next_lane_ = 0;
     std::uint32_t consumers_ = 0;
     ConsumerPiece piece_;

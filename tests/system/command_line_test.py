@@ -2,6 +2,7 @@
 """The command line's contract: exit codes, one sentence per error, names and limits."""
 import json
 import re
+import resource
 
 import stage
 from stage import FAILED, LIMIT, OK, USAGE, weir
@@ -102,6 +103,15 @@ class CommandLine(stage.SystemTest):
         named = self.shared.weir("send", "queue://large", "--file", str(path))
         self.check(named, FAILED, "8 MiB", str(path))
         self.assertEqual(self.shared.drain("queue://large"), [b"before"])
+
+    def test_a_stream_without_newlines_is_an_error_and_not_all_of_the_memory(self):
+        with open("/dev/zero", "rb") as endless:
+            writer = self.spawn(
+                self.shared, "send", "queue://endless", stdin=endless,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)))
+            _, error = writer.communicate(timeout=30)
+        self.assertEqual(writer.returncode, FAILED, error)
+        self.assertIn(b"8 MiB", error)
 
     def test_a_file_that_cannot_be_read_is_named(self):
         done = self.shared.weir("send", "queue://files", "--file", "/nonexistent/file")

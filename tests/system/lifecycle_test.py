@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 
 import stage
 from stage import FAILED, NO_BROKER, OK, alive, leftovers, until
@@ -118,6 +119,28 @@ class Lifecycle(stage.SystemTest):
         self.assertEqual((reader.returncode, out), (OK, b"one\ntwo\n"), error)
         until(lambda: not alive(broker.pid))
         self.assertEqual([path for path in leftovers(broker.name) if ".start" not in path], [])
+
+    def test_a_private_broker_whose_last_session_was_somebody_elses_is_started_again(self):
+        """`weir stat` may come and go before the client attaches that the broker was started for."""
+        broker = stage.Broker()
+        self.addCleanup(self.clear, broker)
+        done = threading.Event()
+
+        def look():
+            while not done.is_set():
+                broker.weir("stat")
+
+        lookers = [threading.Thread(target=look) for _ in range(3)]
+        for looker in lookers:
+            looker.start()
+        try:
+            for _ in range(40):
+                sent = broker.weir("send", "queue://private", "--start", stdin=b"x\n")
+                self.assertEqual(sent.returncode, OK, sent.stderr)
+        finally:
+            done.set()
+            for looker in lookers:
+                looker.join()
 
     def test_of_many_that_start_at_once_one_starts_the_broker(self):
         broker = stage.Broker()

@@ -157,6 +157,15 @@ class Messages(stage.SystemTest):
         self.assertEqual(first.stdout, b"0\n", first.stderr)
         self.assertEqual(self.shared.drain(self.queue), numbered(1000)[1:])
 
+    def test_a_pipe_holds_one_message_which_is_not_lost_when_its_reader_leaves(self):
+        self.shared.send(self.queue, numbered(10))
+        reader = self.spawn(self.shared, "recv", self.queue)
+        self.assertEqual(os.read(reader.stdout.fileno(), 4096), b"0\n")
+        time.sleep(0.3)                 # the next one waits in the pipe
+        reader.stdout.close()
+        self.assertEqual(reader.wait(20), OK)
+        self.same(self.shared.drain(self.queue), numbered(10)[1:])
+
     def test_a_reader_that_leaves_in_the_middle_of_a_large_message_loses_nothing(self):
         large = [b"a" * 300_000, b"b" * 300_000]
         self.shared.send(self.queue, large)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What system tests share: real brokers under names of their own, and the program as users run it.
 
-WEIR_PROGRAM names the program. Each broker has a name that nobody else uses, and for ordinary users
-a runtime directory of its own, so tests disturb neither each other nor a broker that is in use. What
+WEIR_PROGRAM names the program. Each broker has a name that nobody else uses, and an ordinary user's
+a runtime directory of its own, so tests disturb neither each other nor a broker in use. What
 a test started is ended when it ends, by its process id.
 """
 import atexit

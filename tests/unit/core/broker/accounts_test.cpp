@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Charges, reserves and what fits: A1-A3 of accounts.hpp.
 #include "core/broker/accounts.hpp"
 
 #include <gtest/gtest.h>

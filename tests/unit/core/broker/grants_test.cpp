@@ -12,9 +12,7 @@ namespace {
 
 const std::string kilobyte(1000, 'k');
 
-bool waits(const TestProducer& producer) {
-    return producer.slot().waiting_since_ns.load() != 0;
-}
+bool waits(const TestProducer& producer) { return producer.slot().waiting_since_ns.load() != 0; }
 std::uint32_t blocked(const SegmentStage& stage, const TestProducer& producer) {
     return stage.shared.control.destination(producer.destination).blocked_producers.load();
 }
@@ -80,8 +78,10 @@ TEST(Grants, ADestinationThatHoldsLittleWorksOnWhileAnotherHoldsTheRest) {
         const bool is_queue = name[0] == 'q';
         TestWorker worker;
         TestSubscriber subscriber;
-        if (is_queue) worker = stage.worker(stage.session(), name);
-        else subscriber = stage.subscriber(stage.session(), name);
+        if (is_queue)
+            worker = stage.worker(stage.session(), name);
+        else
+            subscriber = stage.subscriber(stage.session(), name);
         for (int number = 0; number < 50; ++number) {
             const std::string text = std::to_string(number) + kilobyte;
             ASSERT_TRUE(small.send(text)) << name << ' ' << number;
@@ -223,7 +223,8 @@ TEST(Grants, WhoWaitsIsServedInTheOrderOfComing) {
 TEST(Grants, NonsenseInACellGrantsNothingThatCouldNotBeUsed) {
     SegmentStage stage(1 << 20);
     TestProducer producer = stage.producer(stage.session(), "queue://a");
-    for (const std::uint64_t wanted : {~std::uint64_t{0}, std::uint64_t{1} << 63, std::uint64_t{1} << 40}) {
+    for (const std::uint64_t wanted :
+         {~std::uint64_t{0}, std::uint64_t{1} << 63, std::uint64_t{1} << 40}) {
         for (const PageRef page : {PageRef{0}, ~PageRef{0}, PageRef{200}, PageRef{1}}) {
             producer.cell->page.store(page);
             producer.cell->announced.store(wanted);

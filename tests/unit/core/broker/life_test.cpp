@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A random life of a whole segment: producers and consumers come, work, leave and die at any step, memory is
-// short most of the time, and time jumps. What must hold whatever happens:
+// A random life of a whole segment: producers and consumers come, work, leave and die at any step,
+// memory is short most of the time, and time jumps. What must hold whatever happens:
 //
 //   - every message of a queue is acknowledged once, and nothing that was not sent appears
-//   - a subscriber of a topic gets each producer's messages from its subscribing on, in order, without a gap
+//   - a subscriber of a topic gets each producer's messages from its subscribing on, in order
 //   - the books say what the test counted, at every look
 //   - direct memory is never used beyond its size, and everything comes back in the end
 //
-// One thread: orders of memory accesses are not what this shows. The seed is printed; WEIR_SEED replays it.
+// One thread: orders of memory accesses are not what this shows. The seed is printed; WEIR_SEED
+// replays it.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -72,18 +73,28 @@ private:
             case 4: end_worker(); break;
             case 5: end_subscriber(); break;
             case 6: stage_.segment->turn(); break;
-            case 7: stage_.segment->tick(); stage_.clock.advance_ns(below(2 * ns_per_s)); break;
+            case 7:
+                stage_.segment->tick();
+                stage_.clock.advance_ns(below(2 * ns_per_s));
+                break;
             case 8: compare_books(); break;
             case 9: stage_.clock.advance_ns(below(5 * ns_per_ms)); break;
-            case 10: case 11: case 12: case 13: send_some(); break;
-            case 14: case 15: case 16: take_some(); break;
-            case 17: case 18: acknowledge_some(); break;
+            case 10:
+            case 11:
+            case 12:
+            case 13: send_some(); break;
+            case 14:
+            case 15:
+            case 16: take_some(); break;
+            case 17:
+            case 18: acknowledge_some(); break;
             default: drain_some(); break;
         }
     }
 
     std::string pick_destination() {
-        static const char* const names[] = {"queue://a", "queue://b", "topic://t.one", "topic://t.two"};
+        static const char* const names[] = {"queue://a", "queue://b", "topic://t.one",
+                                            "topic://t.two"};
         return names[below(4)];
     }
     void add_sender() {
@@ -95,7 +106,10 @@ private:
     void add_worker() {
         if (workers_.size() >= 5) return;
         const std::string queue = below(2) == 0 ? "queue://a" : "queue://b";
-        workers_.push_back({stage_.worker(stage_.session(), queue, 1 + static_cast<std::uint32_t>(below(12))), queue, {}});
+        workers_.push_back(
+            {stage_.worker(stage_.session(), queue, 1 + static_cast<std::uint32_t>(below(12))),
+             queue,
+             {}});
     }
     void add_subscriber() {
         if (subscribers_.size() >= 4) return;
@@ -109,8 +123,8 @@ private:
         Sender& sender = senders_[below(senders_.size())];
         for (std::uint64_t count = below(30); count > 0; --count) {
             const std::uint64_t size = below(20) == 0 ? below(150'000) : below(1500);
-            const std::string text = std::to_string(sender.id) + ":" + std::to_string(sender.sent) + ":" +
-                                     std::string(size, '.');
+            const std::string text = std::to_string(sender.id) + ":" + std::to_string(sender.sent) +
+                                     ":" + std::string(size, '.');
             if (!sender.producer.send(text)) {
                 if (below(2) == 0) sender.producer.stop_asking();
                 return;
@@ -120,7 +134,8 @@ private:
             ++counts.in;
             counts.bytes += text.size();
             if (sender.destination[0] == 'q') outstanding_[sender.destination].insert(text);
-            if (sender.producer.writer.runs_low()) sender.producer.ask(0), sender.producer.stop_asking();
+            if (sender.producer.writer.runs_low())
+                sender.producer.ask(0), sender.producer.stop_asking();
         }
     }
     void end_sender() {
@@ -128,7 +143,8 @@ private:
         const std::size_t which = below(senders_.size());
         Sender& sender = senders_[which];
         // Half of them die inside a record; some of those with a complete one behind it.
-        if (below(2) == 0 && sender.producer.writer.claim(record_bytes(0, 40)) != nullptr && below(2) == 0) {
+        if (below(2) == 0 && sender.producer.writer.claim(record_bytes(0, 40)) != nullptr &&
+            below(2) == 0) {
             if (std::byte* const later = sender.producer.writer.claim(16))
                 sender.producer.writer.commit(later, commit_word(RecordKind::message, 0, 8));
         }
@@ -151,7 +167,8 @@ private:
         const bool assigned = !texts.empty();
         const auto lanes = worker.worker.lanes();
         for (std::size_t look = 0; texts.empty() && look < lanes.size(); ++look)
-            texts = worker.worker.take(lanes[below(lanes.size())], 1 + static_cast<std::uint32_t>(below(64)));
+            texts = worker.worker.take(lanes[below(lanes.size())],
+                                       1 + static_cast<std::uint32_t>(below(64)));
         if (texts.empty()) return;
         std::uint64_t due = worker.worker.piece.note(note).due.load();
         auto& held = worker.held[note];
@@ -166,7 +183,8 @@ private:
         if (workers_.empty()) return;
         Worker& worker = workers_[below(workers_.size())];
         if (worker.held.empty()) return;
-        const auto which = std::next(worker.held.begin(), static_cast<std::ptrdiff_t>(below(worker.held.size())));
+        const auto which =
+            std::next(worker.held.begin(), static_cast<std::ptrdiff_t>(below(worker.held.size())));
         const auto& [note, messages] = *which;
         std::uint64_t count = below(2) == 0 ? messages.size() : below(messages.size() + 1);
         InFlightNote& shown = worker.worker.piece.note(note);
@@ -176,7 +194,8 @@ private:
             shown.started.fetch_or(bit, std::memory_order_relaxed);
             if ((shown.acknowledged.load() & bit) != 0) continue;
             worker.worker.acknowledge(bit, note);
-            ASSERT_EQ(outstanding_[worker.queue].erase(text), 1u) << "twice, or never sent: " << text.substr(0, 20);
+            ASSERT_EQ(outstanding_[worker.queue].erase(text), 1u)
+                << "twice, or never sent: " << text.substr(0, 20);
             ++counts_[worker.queue].out;
             counts_[worker.queue].bytes -= text.size();
         }
@@ -197,7 +216,8 @@ private:
         Subscriber& one = subscribers_[below(subscribers_.size())];
         for (const std::string& text : one.subscriber.drain()) {
             const std::uint64_t id = std::strtoull(text.c_str(), nullptr, 10);
-            const std::uint64_t number = std::strtoull(text.c_str() + text.find(':') + 1, nullptr, 10);
+            const std::uint64_t number =
+                std::strtoull(text.c_str() + text.find(':') + 1, nullptr, 10);
             const auto [next, first] = one.next.try_emplace(id, number);
             ASSERT_EQ(number, next->second) << "of producer " << id;
             ++next->second;
@@ -222,7 +242,8 @@ private:
             direct += destination.books.direct_bytes.load();
             if (destination.kind != DestinationKind::queue) continue;
             EXPECT_EQ(destination.books.messages_out.load(), counts.out) << destination.name;
-            EXPECT_EQ(destination.books.depth_messages.load(), counts.in - counts.out) << destination.name;
+            EXPECT_EQ(destination.books.depth_messages.load(), counts.in - counts.out)
+                << destination.name;
             EXPECT_EQ(destination.books.depth_bytes.load(), counts.bytes) << destination.name;
         }
         EXPECT_EQ(direct, stage_.direct_used());
@@ -236,7 +257,8 @@ private:
         }
         add_worker_to("queue://a");
         add_worker_to("queue://b");
-        for (int round = 0; round < 20'000 && left() != 0 && !::testing::Test::HasFailure(); ++round) {
+        for (int round = 0; round < 20'000 && left() != 0 && !::testing::Test::HasFailure();
+             ++round) {
             take_some();
             acknowledge_some();
             if (round % 16 == 0) stage_.segment->turn();
@@ -271,9 +293,19 @@ private:
     std::map<std::string, Counts> counts_;
 };
 
+// Seeds that found something once: a page counted that was taken back afterwards; a lane handed on
+// while its oldest page was collected; a cursor in a page that was taken back.
+TEST(Life, SeedsThatFoundSomethingStayQuiet) {
+    for (const std::uint64_t seed : {1378609366u, 5017u, 713u, 101u}) {
+        SCOPED_TRACE("WEIR_SEED=" + std::to_string(seed));
+        Life(seed).run(6'000);
+    }
+}
+
 TEST(Life, NothingIsLostDoubledOrKeptWhateverHappens) {
     const char* const given = std::getenv("WEIR_SEED");
-    const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+    const std::uint64_t seed =
+        given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
     for (std::uint64_t round = 0; round < 20 && !HasFailure(); ++round) {
         SCOPED_TRACE("WEIR_SEED=" + std::to_string(seed + round));
         Life(seed + round).run(6'000);

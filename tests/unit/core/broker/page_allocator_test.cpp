@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Where pages come from and where they go back: L1 and L2 of page_allocator.hpp.
 #include "core/broker/page_allocator.hpp"
 
 #include <gtest/gtest.h>

@@ -19,7 +19,8 @@ TEST(Segment, AQueueDeliversInOrderWhateverItsConsumersPageSize) {
     Texts sent;
     Texts got;
     for (int number = 0; number < 5000; ++number) {
-        sent.push_back(std::to_string(number) + std::string(static_cast<std::size_t>(number % 300), '.'));
+        sent.push_back(std::to_string(number) +
+                       std::string(static_cast<std::size_t>(number % 300), '.'));
         ASSERT_TRUE(producer.send(sent.back())) << number;
         if (number % 100 != 99) continue;
         const Texts more = worker.take_all();
@@ -56,7 +57,8 @@ TEST(Segment, MessagesOfAllSizesGoThroughOneLane) {
     stage.settle_turns(1000);
     TestProducer producer = stage.producer(stage.session(), "queue://large");
     TestWorker worker = stage.worker(stage.session(), "queue://large");
-    for (const std::size_t size : {0u, 1u, 8u << 10, 1u << 20, 64u << 20, 1u, 64u << 20, 100u << 10}) {
+    for (const std::size_t size :
+         {0u, 1u, 8u << 10, 1u << 20, 64u << 20, 1u, 64u << 20, 100u << 10}) {
         std::string text(size, 'x');
         if (size != 0) text.back() = 'y';
         ASSERT_TRUE(producer.send(text)) << size;
@@ -74,7 +76,8 @@ TEST(Segment, TenThousandProducersOneAfterAnotherCostOneLaneAndAFewPages) {
         const std::uint32_t session = stage.session();
         TestProducer producer = stage.producer(session, "queue://one-shot");
         ASSERT_TRUE(producer.send(std::to_string(number)));
-        stage.segment->end_session(session, number % 2 == 0 ? broker::Ending::left : broker::Ending::died);
+        stage.segment->end_session(session,
+                                   number % 2 == 0 ? broker::Ending::left : broker::Ending::died);
     }
     TestWorker worker = stage.worker(stage.session(), "queue://one-shot", 1024);
     EXPECT_EQ(worker.lanes().size(), 1u);
@@ -117,7 +120,8 @@ TEST(Segment, AFullHeapRefusesNewcomersWithTheCureAndKeepsWhatExists) {
     TestWorker worker = stage.worker(mine, "queue://kept");
     std::vector<std::uint32_t> sessions;
     for (;;) {
-        auto opened = stage.segment->open_session({.pid = 1, .uid = 0, .start_time = 1, .name = ""});
+        auto opened =
+            stage.segment->open_session({.pid = 1, .uid = 0, .start_time = 1, .name = ""});
         if (!opened) break;
         sessions.push_back(*opened);
         auto consumer = stage.segment->open_consumer(*opened, "queue://many", 1024, 1);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Window and page sizes as tables.
 #include "core/broker/window.hpp"
 
 #include <gtest/gtest.h>

@@ -65,18 +65,45 @@ TEST(Producer, SaysHowMuchItWantsWhileItWaits) {
     });
     while (stage.cell().waiting.load() == 0) std::this_thread::yield();
     EXPECT_EQ(stage.cell().wanted.load(), record_bytes(0, 4096));
-    // Does what the broker does: the second lane's page becomes the next page of the first lane.
-    const PageRef next = ref_of_unit(2);
-    PageSlot& page = stage.control().page(next);
-    page.lane.store(0);
-    page.start.store(position_first + 2 * page_unit);
-    stage.control().page(ref_of_unit(0)).next.store(next);
-    stage.lane(0).stop_and_revocations.store(stop_word(position_first + 4 * page_unit, 0));
-    stage.lane(0).grants.fetch_add(1);
-    futex_wake(stage.lane(0).grants, 1);
+    stage.grant_to_first(1, 0, 2);
     waiting.join();
     EXPECT_EQ(stage.cell().waiting.load(), 0u);
     EXPECT_EQ(stage.cell().wanted.load(), 0u);
+}
+
+TEST(Producer, PassesPagesThatAreTooSmallForItsMessage) {
+    ClientStage stage("queue://q", 2, 8 * page_unit);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    stage.grant_to_first(1, 0, 1);
+    stage.grant_to_first(1, 1, 1);
+    stage.grant_to_first(1, 2, 4);
+    ASSERT_TRUE(producer.send(std::string(7 * page_unit / 2, 'a')));
+    ASSERT_TRUE(producer.send(std::string(7 * page_unit / 2, 'b')));
+    ASSERT_TRUE(producer.send(std::string(7 * page_unit / 2, 'c')));
+    EXPECT_FALSE(producer.last_wait()) << "there was a page with room, two pages further on";
+    std::string got;
+    for (const auto& text : test::drain(consumer)) got += text[0];
+    EXPECT_EQ(got, "abc");
+}
+
+TEST(Producer, AsksForMoreBeforeItsWindowEnds) {
+    ClientStage stage("queue://q", 1, 16 * page_unit);
+    const auto session = stage.connect();
+    stage.lane(0).window_bytes.store(8 * page_unit);
+    auto producer = stage.producer(session);
+    stage.signals().head().broker_asleep.store(1);
+    int sent = 0;
+    while (stage.rings() == 0) {
+        ASSERT_LT(++sent, 60);
+        ASSERT_TRUE(producer.send(std::string(1000, 'x')));
+    }
+    EXPECT_EQ(stage.signals().head().need[0].load(), 1u);
+    // Half of the window, 4 pages, is left of the 16.
+    EXPECT_NEAR(sent * 1008, 12 * page_unit, page_unit);
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(producer.send(std::string(1000, 'x')));
+    EXPECT_EQ(stage.rings(), 0u) << "once is enough";
 }
 
 }  // namespace

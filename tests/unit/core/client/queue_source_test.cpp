@@ -6,11 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <chrono>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "core/client/cores.hpp"
 #include "tests/support/client_stage.hpp"
 #include "weir/weir.hpp"
 
@@ -173,6 +176,35 @@ TEST(Queue, TakesWhatIsAssignedBeforeAnythingNew) {
     consumer.acknowledge();
     for (std::uint32_t n = 0; n < stage.piece().notes; ++n)
         EXPECT_EQ(stage.piece().note(n).from.load(), 0u);
+}
+
+// The first consumer waits through its descriptor. A wake that this used up was meant for one
+// message; when it takes another one, the sleeping second consumer has to be woken for what is
+// left.
+TEST(Queue, PassesAWakeOnThatItDidNotNeed) {
+    detail::sleep_slice_ns.store(no_deadline);
+    ClientStage stage("queue://q", 2, mebibyte);
+    const auto session = stage.connect();
+    auto one = stage.producer(session);
+    auto two = stage.producer(session);
+    auto first = stage.consumer(session, {.prefetch = 1});
+    auto second = stage.consumer(session, {.prefetch = 1});
+    const auto sleepers = [&] { return sleepers_of(stage.signals().destination(0).word.load()); };
+    ASSERT_GE(first.wait_fd(), 0);
+    EXPECT_FALSE(first.poll());  // armed: first in the row of waiters
+    std::thread sleeper([&] { EXPECT_TRUE(second.receive()); });
+    while (sleepers() != 2) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // it stands behind the first
+    // Two messages, one wake: as if the second producer had looked before anybody slept.
+    ASSERT_TRUE(one.send("a"));
+    const std::uint32_t left = stage.signals().destination(0).word.load();
+    ASSERT_EQ(sleepers_of(left), 1u);
+    stage.signals().destination(0).word.store(left & ~sleepers_mask);
+    ASSERT_TRUE(two.send("b"));
+    stage.signals().destination(0).word.store(left);
+    EXPECT_TRUE(first.poll());
+    sleeper.join();  // for ever, if nobody woke it
+    detail::sleep_slice_ns.store(detail::sleep_slice_default_ns);
 }
 
 }  // namespace

@@ -35,6 +35,17 @@ protected:
         return result;
     }
 
+    // Arms it for the present word. The kernel may signal the end of an earlier wait late: then
+    // once more.
+    bool arms() {
+        for (int tries = 0; tries < 5; ++tries) {
+            wake_fd_->arm(word_, word_.load());
+            if (readable(0) == 0) return true;
+            wake_fd_->disarm();
+        }
+        return false;
+    }
+
     std::unique_ptr<WakeFd> wake_fd_;
     std::atomic<std::uint32_t> word_{7};
 };
@@ -48,8 +59,7 @@ TEST_P(EachWay, IsReadableBeforeItIsArmed) { EXPECT_EQ(readable(0), 1); }
 
 TEST_P(EachWay, IsReadableOnceTheWordIsWoken) {
     for (int round = 0; round < 100; ++round) {
-        wake_fd_->arm(word_, word_.load());
-        EXPECT_EQ(readable(0), 0) << round;
+        ASSERT_TRUE(arms()) << round;
         std::thread waker([&] {
             word_.fetch_add(1);
             futex_wake(word_, 1);
@@ -89,8 +99,7 @@ TEST_P(EachWay, MayMoveToAnotherThread) {
     wake_fd_->arm(word_, word_.load());
     std::thread other([&] {
         wake_fd_->disarm();
-        wake_fd_->arm(word_, word_.load());
-        EXPECT_EQ(readable(0), 0);
+        EXPECT_TRUE(arms());
         word_.fetch_add(1);
         futex_wake(word_, 100);
         EXPECT_EQ(readable(900), 1);

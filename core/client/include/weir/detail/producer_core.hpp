@@ -86,7 +86,6 @@ struct ProducerCore {
     // wanted.
     Result<std::byte*, SendError> room(std::uint64_t bytes, std::uint64_t aligned_to,
                                        std::uint64_t before_payload);
-    ClaimStatus enter_page(std::uint64_t bytes) noexcept;
     std::optional<SendError> wait_for_grant(std::uint64_t bytes, std::uint64_t deadline_ns);
     std::optional<SendError> refusal(std::uint64_t payload, std::uint64_t envelope) const noexcept;
     void close() noexcept;  // forgets the lane; the broker is told by the caller
