@@ -136,6 +136,16 @@ void Redelivery::write(Subscription& consumer, Range range) {
     consumer.piece.cell().assigned.store(consumer.assigned, std::memory_order_release);
 }
 
+// Ranges that found no place are assigned when a consumer is done with another: it has to ring
+// then.
+void Redelivery::note_waiting(Destination& queue) {
+    queue.ranges_wait = !queue.pending.empty() && !queue.consumers.empty();
+    const bool any = std::any_of(
+        tables_->destinations.begin(), tables_->destinations.end(),
+        [](const auto& destination) { return destination && destination->ranges_wait; });
+    tables_->set_hungry(Tables::Hunger::pending_ranges, any);
+}
+
 bool Redelivery::assign(Destination& queue) {
     drop_finished(queue);
     bool assigned = false;
@@ -150,6 +160,7 @@ bool Redelivery::assign(Destination& queue) {
         assigned = true;
     }
     if (assigned) tables_->wake_sleepers(queue);
+    note_waiting(queue);
     return assigned;
 }
 

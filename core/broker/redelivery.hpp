@@ -44,6 +44,7 @@ private:
     void add_pending(Destination& queue, Range range);
     Subscription* next_consumer(Destination& queue) const;
     void write(Subscription& consumer, Range range);
+    void note_waiting(Destination& queue);
 
     Tables* tables_;
 };

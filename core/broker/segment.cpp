@@ -47,6 +47,7 @@ struct Segment::Parts {
     // Takes the bits of lanes, word by word, until the turn has done enough. True: some are left.
     template <class Serve>
     bool take_bits(std::atomic<std::uint64_t>* bits, std::uint32_t& next_word, Serve serve);
+    void redeliver(Destination& destination);
     void passed(Lane& lane);
 
     Tables tables;
@@ -261,12 +262,16 @@ bool Segment::Parts::take_bits(std::atomic<std::uint64_t>* bits, std::uint32_t& 
     return false;
 }
 
+// What consumers are done with makes place for what is to be delivered again.
+void Segment::Parts::redeliver(Destination& destination) {
+    if (destination.kind != DestinationKind::queue) return;
+    redelivery.drop_finished(destination);
+    if (!destination.pending.empty()) redelivery.assign(destination);
+}
+
 void Segment::Parts::passed(Lane& lane) {
     Destination& destination = tables.destination_of(lane);
-    if (destination.kind == DestinationKind::queue) {
-        redelivery.drop_finished(destination);
-        if (!destination.pending.empty()) redelivery.assign(destination);
-    }
+    redeliver(destination);
     collect(tables, lane);
 }
 
@@ -294,7 +299,7 @@ void Segment::tick() {
     for (const auto& destination : tables.destinations) {
         if (!destination) continue;
         all.push_back(destination.get());
-        if (destination->kind == DestinationKind::queue) parts_->redelivery.assign(*destination);
+        parts_->redeliver(*destination);
     }
     for (const auto& lane : tables.lanes)
         if (lane) collect(tables, *lane);

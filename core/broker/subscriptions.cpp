@@ -262,11 +262,8 @@ void Subscriptions::close(Subscription& subscription) {
     queue.consumer_slots[subscription.consumer_slot] = false;
     publish_consumers(queue);
     drop(subscription);
-    if (queue.consumers.empty()) {
-        drop_claims(queue);
-    } else {
-        redelivery_->assign(queue);
-    }
+    if (queue.consumers.empty()) drop_claims(queue);
+    redelivery_->assign(queue);
     // What it was woken for, or was about to take, is left to the others.
     tables_->wake_sleepers(queue);
     for (const LaneId id : queue.lanes) collect(*tables_, *tables_->lane(id));

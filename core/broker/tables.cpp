@@ -1,9 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/broker/tables.hpp"
 
+#include "shm/barrier.hpp"
 #include "shm/sleep.hpp"
 
 namespace weir::broker {
+
+bool Tables::set_hungry(Hunger why, bool hungry) noexcept {
+    const std::uint32_t before = hunger;
+    const auto bit = static_cast<std::uint32_t>(why);
+    hunger = hungry ? before | bit : before & ~bit;
+    if ((before != 0) == (hunger != 0)) return false;
+    // relaxed: ordered by the membarrier below.
+    signals.head().hungry.store(hunger != 0 ? 1 : 0, std::memory_order_relaxed);
+    if (hunger == 0) return false;
+    // barrier: store, membarrier, look again: whoever passes a page from here on rings.
+    barrier_everywhere();
+    return true;
+}
 
 void Tables::step_generations(Destination& destination) noexcept {
     // SYNC(slot_live) release: the slots and cursors of a lane are complete before it is looked

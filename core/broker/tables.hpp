@@ -193,6 +193,7 @@ struct Destination {
     std::vector<bool> consumer_slots;  // taken, by number; 0 is nobody
     std::deque<Range> pending;         // redelivery, by lane and position
     std::uint32_t next_consumer = 0;   // whose turn it is
+    bool ranges_wait = false;          // `pending` found no consumer with a free place
 
     EndedBooks ended;
     std::uint64_t idle_since_ns = 0;  // 0: in use
@@ -264,6 +265,7 @@ struct Tables {
     std::uint64_t subscriptions_ever = 0;
     std::uint64_t closings_ever = 0;
     bool stopping = false;
+    std::uint32_t hunger = 0;    // of Hunger
     bool direct_failed = false;  // a later slice of direct could not be allocated
 
     Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id].get() : nullptr; }
@@ -274,6 +276,12 @@ struct Tables {
     DestinationSlot& slot(const Destination& destination) noexcept {
         return control.destination(destination.slot);
     }
+
+    // Why consumers that pass a page have to ring: lanes wait for memory, or ranges for a free
+    // place.
+    enum class Hunger : std::uint32_t { waiting_lanes = 1, pending_ranges = 2 };
+    // True if the word was 0 before: then it is ordered before all later looks of others.
+    bool set_hungry(Hunger why, bool hungry) noexcept;
 
     // A lane or subscription came or went: readers of the destination look at its lanes again.
     void step_generations(Destination& destination) noexcept;

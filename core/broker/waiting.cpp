@@ -7,7 +7,6 @@
 #include "core/broker/grants.hpp"
 #include "core/broker/retraction.hpp"
 #include "core/broker/window.hpp"
-#include "shm/barrier.hpp"
 
 namespace weir::broker {
 
@@ -48,14 +47,10 @@ void Grants::stop_waiting(Lane& lane) {
     if (waiting_.empty()) set_hungry(false);
 }
 
-// A consumer that passed a page and saw nobody hungry does not ring: after the store and the
-// membarrier every later one rings, and what the earlier ones passed is looked for once more.
+// A consumer that passed a page and saw nobody hungry did not ring: what was passed before is
+// looked for once more.
 void Grants::set_hungry(bool hungry) {
-    // relaxed: ordered by the membarrier below.
-    tables_->signals.head().hungry.store(hungry ? 1 : 0, std::memory_order_relaxed);
-    if (!hungry) return;
-    // barrier: store, membarrier, look again.
-    barrier_everywhere();
+    if (!tables_->set_hungry(Tables::Hunger::waiting_lanes, hungry)) return;
     for (const auto& lane : tables_->lanes)
         if (lane) collect(*tables_, *lane);
 }

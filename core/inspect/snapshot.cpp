@@ -77,17 +77,17 @@ void copy_books(const Books& books, DestinationBooks& to) {
 
 DestinationBooks destination_of(const DestinationSlot& slot) {
     DestinationBooks facts;
-    facts.name = text_of(slot.name);
-    facts.producers = number(slot.producers);
-    facts.consumers = number(slot.consumers);
-    facts.blocked_producers = number(slot.blocked_producers);
-    facts.limit = slot.limit;
     facts.moving = true;
     for (int look = 0; look < looks_max && facts.moving; ++look) {
         const std::uint32_t before = generation_of(slot);
         copy_books(slot.books, facts);
         facts.moving = before % 2 != 0 || generation_of(slot) != before;  // N2
     }
+    facts.name = text_of(slot.name);
+    facts.producers = number(slot.producers);
+    facts.consumers = number(slot.consumers);
+    facts.blocked_producers = number(slot.blocked_producers);
+    facts.limit = slot.limit;
     return facts;
 }
 

@@ -23,7 +23,7 @@ namespace {
 using test::ClientStage;
 
 constexpr std::uint64_t seed = 20260717;
-constexpr std::uint64_t time_box_ns = 25 * ns_per_s;
+constexpr std::uint64_t time_box_ns = 15 * ns_per_s;
 
 class Parking : public testing::Test {
 protected:

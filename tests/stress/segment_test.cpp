@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A segment under a race: its one thread serves, takes back, revokes and collects in a region that is far
-// too small, while producers and consumers run in threads of their own over the same mappings, as their
-// processes would. Some producers stop in the middle of a record for a while; consumers hold what they
-// took. Every message must arrive, once, in the order of its producer, and untorn.
+// A segment under a race: its one thread serves, takes back, revokes and collects in a region that
+// is far too small, while producers and consumers run in threads of their own over the same
+// mappings, as their processes would. Some producers stop in the middle of a record for a while;
+// consumers hold what they took. Every message must arrive, once, in the order of its producer, and
+// untorn.
 //
-// What this does not prove: weaker orders than x86's, death (tests/system), every interleaving. It ends
-// after a number of messages or seconds, whichever comes first, and fails if too little went through.
+// What this does not prove: weaker orders than x86's, death (tests/system), every interleaving. It
+// ends after a number of messages or seconds, whichever comes first, and fails if too little went
+// through.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -38,7 +40,8 @@ std::vector<std::uint64_t> content(std::uint64_t producer, std::uint64_t number)
     return text;
 }
 
-void produce(TestProducer& producer, std::uint64_t id, Race& run, std::atomic<std::uint64_t>& sent) {
+void produce(TestProducer& producer, std::uint64_t id, Race& run,
+             std::atomic<std::uint64_t>& sent) {
     for (std::uint64_t number = 0; number < messages_wanted && !run.over();) {
         const std::vector<std::uint64_t> text = content(id, number);
         const std::uint64_t size = text.size() * 8;
@@ -113,6 +116,24 @@ void consume(Race& run, const std::atomic<std::uint64_t>& expected,
     }
 }
 
+// Everything that producer `id` sent is there once, and in order for each who got some of it.
+void expect_all(const std::vector<Delivered>& delivered, std::uint64_t id, std::uint64_t sent) {
+    std::vector<std::uint64_t> all;
+    for (const Delivered& one : delivered) {
+        EXPECT_TRUE(rising(one));
+        if (const auto found = one.find(id); found != one.end())
+            all.insert(all.end(), found->second.begin(), found->second.end());
+    }
+    std::sort(all.begin(), all.end());
+    EXPECT_EQ(all.size(), sent) << "of producer " << id;
+    for (std::size_t number = 0; number < all.size(); ++number)
+        if (all[number] != number) {
+            ADD_FAILURE() << number << " of producer " << id << " is missing or there twice";
+            break;
+        }
+    EXPECT_GT(all.size(), enough) << "of producer " << id;
+}
+
 TEST(Segment, NothingIsLostTornOrReorderedWhileMemoryIsTakenBack) {
     SegmentStage stage(1 << 20);
     Race run;
@@ -171,19 +192,7 @@ TEST(Segment, NothingIsLostTornOrReorderedWhileMemoryIsTakenBack) {
         EXPECT_TRUE(
             note(worker.take_all(), delivered[static_cast<std::size_t>(&worker - workers.data())]));
     EXPECT_TRUE(note(subscriber.drain(), delivered[2]));
-    for (const Delivered& one : delivered) EXPECT_TRUE(rising(one));
-    for (std::size_t id = 0; id < count; ++id) {
-        std::vector<std::uint64_t> all;
-        for (Delivered& one : delivered) all.insert(all.end(), one[id].begin(), one[id].end());
-        std::sort(all.begin(), all.end());
-        EXPECT_EQ(all.size(), sent[id].load()) << "of producer " << id;
-        for (std::size_t number = 0; number < all.size(); ++number)
-            if (all[number] != number) {
-                ADD_FAILURE() << number << " of producer " << id << " is missing or there twice";
-                break;
-            }
-        EXPECT_GT(all.size(), enough) << "of producer " << id;
-    }
+    for (std::size_t id = 0; id < count; ++id) expect_all(delivered, id, sent[id].load());
 }
 
 }  // namespace

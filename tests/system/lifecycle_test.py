@@ -121,7 +121,7 @@ class Lifecycle(stage.SystemTest):
         self.assertEqual([path for path in leftovers(broker.name) if ".start" not in path], [])
 
     def test_a_private_broker_whose_last_session_was_somebody_elses_is_started_again(self):
-        """`weir stat` may come and go before the client attaches that the broker was started for."""
+        """`weir stat` may come and go before the client attaches that it was started for."""
         broker = stage.Broker()
         self.addCleanup(self.clear, broker)
         done = threading.Event()

@@ -46,8 +46,8 @@ TEST_F(Control, IsFoundByNameOnceItIsPublished) {
     ASSERT_TRUE(found) << found.error().sentence;
     EXPECT_EQ(found->view().superblock().epoch, 9u);
     EXPECT_EQ(found->view().limits.lanes, limits.lanes);
-    region->lane(limits.lanes - 1).stop.store(77);
-    EXPECT_EQ(found->view().lane(limits.lanes - 1).stop.load(), 77u);
+    region->lane(limits.lanes - 1).window_bytes.store(77);
+    EXPECT_EQ(found->view().lane(limits.lanes - 1).window_bytes.load(), 77u);
     region->page(ref_of_unit(limits.pages - 1)).start.store(78);
     EXPECT_EQ(found->view().pages()[limits.pages - 1].start.load(), 78u);
 }

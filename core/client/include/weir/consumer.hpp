@@ -31,9 +31,11 @@ public:
 
     // The next message; waits for it at most `timeout`. Zero: as poll().
     Result<Message, ReceiveError> receive(std::chrono::nanoseconds timeout) {
+        // One object from here to the caller: a copy of fields just stored would wait for them.
         Result<Message, ReceiveError> message = poll();
-        if (message || timeout.count() <= 0) return message;
-        return wait_for_message(message.error(), timeout);
+        if (!message && timeout.count() > 0) [[unlikely]]
+            message = wait_for_message(message.error(), timeout);
+        return message;
     }
     // The next message; waits without end. Returns ReceiveError::timed_out only when the consumer
     // may hold no more messages (prefetch) until some are acknowledged.

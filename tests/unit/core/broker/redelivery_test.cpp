@@ -188,6 +188,7 @@ TEST(Redelivery, MoreRangesThanARingHoldsAreToppedUpAsTheyAreTaken) {
     bed.die();
     TestWorker other = bed.stage.worker(bed.stage.session(), "queue://work");
     EXPECT_EQ(other.piece.cell().assigned.load(), assignments_max);
+    EXPECT_EQ(bed.stage.shared.signals.head().hungry.load(), 1u) << "who is done has to ring";
     Texts texts;
     for (int look = 0; look < 400 && texts.size() < 200; ++look) {
         const Texts more = other.take_assigned();
@@ -196,6 +197,7 @@ TEST(Redelivery, MoreRangesThanARingHoldsAreToppedUpAsTheyAreTaken) {
         bed.stage.segment->turn();
     }
     ASSERT_EQ(texts.size(), 200u);
+    EXPECT_EQ(bed.stage.shared.signals.head().hungry.load(), 0u);
     for (std::size_t number = 0; number < texts.size(); ++number)
         EXPECT_EQ(texts[number], std::to_string(number));
 }
