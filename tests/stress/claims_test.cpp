@@ -107,7 +107,9 @@ TEST(Claims, EachMessageIsTakenOnceWhilePagesAreUsedAgain) {
         lost += consumer.lost;
         for (std::size_t i = 0; i < consumer.taken.size(); ++i) {
             ++times[consumer.taken[i]];
-            if (i > 0) ASSERT_LT(consumer.taken[i - 1], consumer.taken[i]);
+            if (i > 0) {
+                ASSERT_LT(consumer.taken[i - 1], consumer.taken[i]);
+            }
         }
     }
     for (std::uint64_t number = 0; number < messages; ++number)
