@@ -48,6 +48,7 @@ class Lifecycle(stage.SystemTest):
         out = self.folder() / "out"
         with open(out, "wb") as file:
             reader = self.spawn(broker, "recv", "queue://last", "--follow", stdout=file)
+            broker.await_consumers("queue://last", 1)
             done = broker.weir("stop", "--drain=20s")
             self.assertEqual(done.returncode, OK, done.stderr)
             reader.wait(20)

@@ -44,7 +44,7 @@ class Limits(stage.SystemTest):
     def test_a_waiting_sender_goes_on_when_there_is_room_again(self):
         broker = self.broker("--direct", "8M", "--heap", "16M")
         writer = self.spawn(broker, "send", "queue://wait", "--count", "20000", "--size", "1000")
-        until(lambda: broker.destination("queue://wait")["blocked_producers"] == 1)
+        until(lambda: broker.destination("queue://wait").get("blocked_producers") == 1)
         self.assertIsNone(writer.poll())
         reader = broker.weir("recv", "queue://wait", "--count", "20000", "--timeout", "20s")
         self.assertEqual(reader.returncode, OK, reader.stderr)
@@ -55,7 +55,7 @@ class Limits(stage.SystemTest):
     def test_a_signal_ends_a_sender_that_waits_for_room(self):
         broker = self.broker("--direct", "8M", "--heap", "16M")
         writer = self.spawn(broker, "send", "queue://wait", "--count", "20000", "--size", "1000")
-        until(lambda: broker.destination("queue://wait")["blocked_producers"] == 1)
+        until(lambda: broker.destination("queue://wait").get("blocked_producers") == 1)
         writer.terminate()
         self.assertEqual(writer.wait(20), FAILED)
         self.assertIn(b"signal", writer.stderr.read())

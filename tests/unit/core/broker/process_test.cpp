@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <functional>
 
@@ -45,6 +46,7 @@ TEST(Process, AStopSignalIsReadAndAClosedTerminalIsIgnored) {
 
 TEST(Process, AfterwardsSignalsAreWhatTheyWere) {
     EXPECT_TRUE(in_child([] {
+        ::signal(SIGHUP, SIG_DFL);  // whoever runs the tests may have ignored it (nohup)
         sigset_t before;
         ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
         { auto signals = StopSignals::catch_them(); }
