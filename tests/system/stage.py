@@ -51,7 +51,10 @@ def until(condition, seconds=20):
     """The first true value of condition(); an error if there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
-        value = condition()
+        try:
+            value = condition()
+        except KeyError:  # a destination that is not there yet has no books
+            value = False
         if value:
             return value
         if time.monotonic() > deadline:
