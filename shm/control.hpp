@@ -26,7 +26,7 @@
 namespace weir {
 
 inline constexpr std::uint64_t control_magic = 0x314c4f5254'4e4f43;  // "CONTROL1", little endian
-inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::uint32_t layout_version = 2;
 inline constexpr std::size_t name_bytes = 256;  // 255 characters and a zero
 
 enum class SlotState : std::uint32_t { free = 0, live = 1, closed = 2, quarantined = 3, ended = 4 };
@@ -39,8 +39,28 @@ enum class WaitReason : std::uint32_t {
     direct_fragmented = 2,  // enough is free, but not in one piece
     heap_full = 3,          // heap-like memory is short
     broker_stopping = 4,
-    lane_exhausted = 5,  // the lane reached position_limit: open the producer again
+    lane_exhausted = 5,     // the lane reached position_limit: open the producer again
+    destination_limit = 6,  // its destination holds as much direct memory as its policy allows
+    part_full = 7,          // the producer part is used up and the consumer part lends nothing
+    session_limit = 8,      // its session holds as much as one session may
+    user_limit = 9,         // its user's sessions together do
+    rate_limit = 10,        // its destination's rate is used up for now
+    depth_limit = 11,       // its destination holds as many messages as its policy allows
+    disk_full = 12,         // backlog cannot flow to disk: its limit or the file system is full
+    disk_error = 13,        // backlog cannot flow to disk: the disk refuses
 };
+
+// What a send does when there is no grant (DESIGN: throttling).
+enum class Overflow : std::uint32_t {
+    block = 0,        // waits, with the caller's deadline if there is one
+    fail = 1,         // fails at once
+    fail_after = 2,   // waits for PolicySlot.fail_after_ns, then fails
+    drop_oldest = 3,  // makes room by giving up the oldest backlog: a ring
+    drop_newest = 4,  // gives up the message that was to be sent
+};
+enum class FlowToDisk : std::uint32_t { automatic = 0, never = 1 };
+// What a subscription of a topic that is too slow does to the topic.
+enum class SlowSubscriber : std::uint32_t { throttle = 0, drop_oldest = 1, end = 2 };
 
 struct Limits {
     std::uint64_t direct_bytes;
@@ -104,6 +124,25 @@ struct Books {  // written by the broker between two steps of books_generation
     std::atomic<std::uint64_t> damaged;  // records that were skipped because they were nonsense
 };
 
+// The policy in force for a destination, for its producers and for tools. Only the broker acts by
+// limits; clients read what a send does when there is no grant. Each field is read alone.
+struct PolicySlot {
+    std::atomic<Overflow> overflow;
+    std::atomic<FlowToDisk> flow_to_disk;
+    std::atomic<SlowSubscriber> slow_subscriber;
+    std::atomic<std::uint32_t> max_producers;    // 0: no limit
+    std::atomic<std::uint32_t> max_consumers;    // 0: no limit
+    std::atomic<std::uint32_t> page_bytes;       // 0: the broker chooses
+    std::atomic<std::uint64_t> limit;            // bytes of direct memory, 0: none
+    std::atomic<std::uint64_t> reserve;          // bytes of direct memory, always available
+    std::atomic<std::uint64_t> high_water;       // bytes of direct memory; 0: none
+    std::atomic<std::uint64_t> largest_message;  // payload plus envelope, bytes
+    std::atomic<std::uint64_t> fail_after_ns;
+    std::atomic<std::uint64_t> rate_bytes;     // payload bytes a second, 0: no limit
+    std::atomic<std::uint64_t> rate_messages;  // messages a second, 0: no limit
+    std::atomic<std::uint64_t> max_depth;      // messages, 0: no limit
+};
+
 struct DestinationSlot {
     std::atomic<SlotState> state;
     DestinationKind kind;
@@ -114,11 +153,11 @@ struct DestinationSlot {
     std::atomic<std::uint32_t> blocked_producers;
     std::atomic<std::uint32_t> books_generation;  // odd while the books change
     std::uint64_t birth;
-    std::uint64_t limit;  // later: bytes of direct memory, 0: none
+    PolicySlot policy;
     Books books;
     char name[name_bytes];  // with scheme, zero-terminated
 };
-static_assert(sizeof(DestinationSlot) == 368);
+static_assert(sizeof(DestinationSlot) == 448);
 
 // How far a producer may write, in one word:
 //

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/broker/cursors.hpp"
+#include "core/broker/policy.hpp"
 #include "core/protocol/channel.hpp"
 
 namespace weir::broker {
@@ -27,7 +28,7 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
         return fail(
             heap_is_full(tables_->heap.ledger(), "another destination", destination_object_bytes));
     made->charge = std::move(*charge);
-    if (!made->direct_account.open_reserve(destination_reserve))
+    if (!made->direct_account.open_reserve(made->policy.reserve))
         return fail(direct_is_full(tables_->direct.ledger(), name.full));
 
     Destination& destination = *made;
@@ -49,6 +50,7 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
         // relaxed: as above.
         book->store(0, std::memory_order_relaxed);
     }
+    show(destination.policy, shown.policy);
     // SYNC(slot_live) release: the slot's fields.
     shown.state.store(SlotState::live, std::memory_order_release);
     if (name.kind == DestinationKind::topic) subscriptions_->attach_new_topic(destination);

@@ -185,7 +185,7 @@ std::vector<Lane*> Grants::live_lanes() const {
 // not wake up. And what lies inside a destination's reserve is of no use to others.
 bool Grants::keeps_all(const Lane& lane) const {
     if (lane.cell == nullptr) return true;
-    if (tables_->destination_of(lane).direct_account.used() <= destination_reserve) return true;
+    if (tables_->destination_of(lane).direct_account.used() <= reserve_default) return true;
     // relaxed: a hint; a liar keeps what it was granted for a second.
     return lane.cell->waiting.load(std::memory_order_relaxed) != 0 && !lane.waiting &&
            tables_->clock.now_ns() - lane.granted_ns < ns_per_s;

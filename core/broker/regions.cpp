@@ -105,7 +105,7 @@ Result<void, Error<MemoryError>> allocate_slice(Tables& tables, Bytes bytes) {
     tables.units.add_units(from / page_unit, count / page_unit);
     tables.direct.set_capacity(from + count);
     tables.direct.set_margin(
-        std::min(newcomers * destination_reserve, (from + count) / 64 / page_unit * page_unit));
+        std::min(newcomers * reserve_default, (from + count) / 64 / page_unit * page_unit));
     return {};
 }
 

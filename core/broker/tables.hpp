@@ -33,6 +33,7 @@
 #include "core/broker/accounts.hpp"
 #include "core/broker/exchange_blocks.hpp"
 #include "core/broker/page_allocator.hpp"
+#include "core/broker/policy.hpp"
 #include "shm/claims.hpp"
 #include "shm/control_region.hpp"
 #include "shm/signals.hpp"
@@ -180,6 +181,7 @@ struct Destination {
     Account direct_account;
     Account heap_account;
     Charge charge;
+    Policy policy;
 
     std::vector<LaneId> lanes;             // in the order of the chain in `control`
     std::vector<std::uint32_t> consumers;  // subscription slots, wildcard ones too
@@ -230,10 +232,6 @@ inline constexpr Bytes subscription_object_bytes = sizeof(Subscription) + 512;
 inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
 inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
 inline constexpr Bytes range_bytes = 2 * sizeof(Outstanding);
-
-// Each destination can always get this much. Two smallest pages, because one alone can never turn
-// over: a producer leaves its page by entering the next one (lane_writer.hpp, W3).
-inline constexpr Bytes destination_reserve = 2 * page_unit;
 
 struct Tables {
     explicit Tables(const Clock& the_clock) : clock(the_clock) {}

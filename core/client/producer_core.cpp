@@ -51,6 +51,24 @@ std::string why(WaitReason reason) {
                    "larger --heap";
         case WaitReason::broker_stopping: return "the broker is stopping";
         case WaitReason::lane_exhausted: return "the lane is at its end: open the producer again";
+        case WaitReason::destination_limit:
+            return "the destination holds as much as its policy allows: consumers have to read, or "
+                   "raise its limit";
+        case WaitReason::part_full:
+            return "the producers' part of direct memory is full: consumers have to read, or raise "
+                   "producer-part";
+        case WaitReason::session_limit:
+            return "this session holds as much direct memory as one session may";
+        case WaitReason::user_limit:
+            return "the sessions of this user hold as much direct memory as one user may";
+        case WaitReason::rate_limit: return "the destination's rate is used up for now";
+        case WaitReason::depth_limit:
+            return "the destination holds as many messages as its policy allows: consumers have to "
+                   "read, or raise its max-depth";
+        case WaitReason::disk_full:
+            return "direct memory is full and the spill directory has no room left";
+        case WaitReason::disk_error:
+            return "direct memory is full and the spill directory cannot be written";
     }
     return "the broker gave a reason that this build does not know";
 }

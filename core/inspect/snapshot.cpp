@@ -87,7 +87,8 @@ DestinationBooks destination_of(const DestinationSlot& slot) {
     facts.producers = number(slot.producers);
     facts.consumers = number(slot.consumers);
     facts.blocked_producers = number(slot.blocked_producers);
-    facts.limit = slot.limit;
+    // relaxed: a number for people.
+    facts.limit = slot.policy.limit.load(std::memory_order_relaxed);
     return facts;
 }
 
@@ -224,6 +225,14 @@ const char* name_of(WaitReason reason) noexcept {
         case WaitReason::heap_full: return "heap-like memory is full";
         case WaitReason::broker_stopping: return "the broker is stopping";
         case WaitReason::lane_exhausted: return "the lane has reached its end";
+        case WaitReason::destination_limit: return "the destination is at its limit";
+        case WaitReason::part_full: return "the producer part is full";
+        case WaitReason::session_limit: return "the session is at its limit";
+        case WaitReason::user_limit: return "the user is at its limit";
+        case WaitReason::rate_limit: return "the rate is used up";
+        case WaitReason::depth_limit: return "the destination is at its depth";
+        case WaitReason::disk_full: return "the spill directory is full";
+        case WaitReason::disk_error: return "the spill directory cannot be written";
     }
     return "unknown";
 }
