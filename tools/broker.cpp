@@ -68,7 +68,8 @@ void print_checked(const BrokerConfig& config) {
                config.name, config.direct_bytes, format_size(config.direct_bytes),
                config.heap_bytes, format_size(config.heap_bytes), config.largest_message,
                format_size(config.largest_message));
-    if (!config.spill_dir.empty()) fmt::print("spill-dir = \"{}\"\n", config.spill_dir);
+    if (!config.limits.flow.directory.empty())
+        fmt::print("spill-dir = \"{}\"\n", config.limits.flow.directory);
 }
 
 int run(const BrokerOptions& options) {

@@ -177,7 +177,7 @@ Result<BrokerConfig, Error<StartFailure>> configure(const Settings& settings,
     if (settings.spill_dir) {
         auto spill_dir = judge_spill_dir(*settings.spill_dir);
         if (!spill_dir) return fail(spill_dir.error());
-        config.spill_dir = std::move(*spill_dir);
+        config.limits.flow.directory = std::move(*spill_dir);
     }
     return config;
 }

@@ -29,6 +29,7 @@
 #include <string_view>
 
 #include "core/base/result.hpp"
+#include "core/broker/limit_options.hpp"
 #include "core/protocol/places.hpp"
 
 namespace weir::broker {
@@ -45,7 +46,7 @@ struct BrokerConfig {
     std::uint64_t direct_bytes = 0;
     std::uint64_t heap_bytes = 0;
     std::uint64_t largest_message = 0;
-    std::string spill_dir;  // absolute, empty: none. Judged here, used when flow to disk comes
+    LimitOptions limits;
     Places places;
     bool ends_with_last_session = false;  // a private broker, started by a client
 };

@@ -47,6 +47,7 @@ Result<std::unique_ptr<Segment>, Error<StartFailure>> make_segment(const BrokerC
     options.heap_bytes = config.heap_bytes;
     options.largest_message = config.largest_message;
     options.epoch = epoch;
+    options.limits = config.limits;
     auto segment = Segment::create(options, clock);
     if (!segment) return fail(failure_of(segment.error().code), segment.error().sentence);
     return std::move(*segment);

@@ -30,6 +30,7 @@
 #include "core/base/clock.hpp"
 #include "core/base/fd.hpp"
 #include "core/base/result.hpp"
+#include "core/broker/limit_options.hpp"
 #include "core/protocol/messages.hpp"
 
 namespace weir::broker {
@@ -42,6 +43,7 @@ struct SegmentOptions {
         0;  // payload plus envelope; 0: the smaller of 64 MiB and direct / 4
     std::uint64_t epoch = 1;
     std::uint64_t idle_destination_ns = 60 * ns_per_s;
+    LimitOptions limits;
 };
 
 // What the kernel says about a client, kept so that a reused pid is told apart.

@@ -165,7 +165,7 @@ TEST_F(ConfigTest, ASpillDirectoryMustBeWritableOrCreatable) {
     settings.spill_dir = option("--spill-dir", folder_ + "/a/b");
     auto config = configure(settings, usual);
     ASSERT_TRUE(config) << config.error().sentence;
-    EXPECT_EQ(config->spill_dir, folder_ + "/a/b");
+    EXPECT_EQ(config->limits.flow.directory, folder_ + "/a/b");
     EXPECT_FALSE(std::filesystem::exists(folder_ + "/a")) << "judging must leave no trace";
     settings.spill_dir = option("--spill-dir", file("") + "/below-a-file");
     EXPECT_TRUE(holds(refusal(settings, StartFailure::usage), "is not a directory"));
