@@ -23,6 +23,7 @@
 #define WEIR_CORE_BASE_RESULT_HPP
 
 #include <concepts>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -107,7 +108,85 @@ private:
     std::variant<T, E> sides_;
 };
 
+// The same for plain values with a closed enum, which is what hot paths return. It is assigned
+// field by field and never as a block, so a compiler that inlines the call keeps it in registers.
+template <class T, class E>
+    requires(
+        std::is_trivially_copyable_v<T>&& std::is_trivially_destructible_v<T>&& std::is_enum_v<E>)
+class [[nodiscard]] Result<T, E> {
+public:
+    constexpr Result(const T& value) noexcept : value_(value), holds_value_(true) {}
+
+    template <class F>
+        requires std::convertible_to<F, E>
+    constexpr Result(Failure<F> failure) noexcept
+        : nothing_(), error_(failure.error), holds_value_(false) {}
+
+    constexpr explicit operator bool() const noexcept { return holds_value_; }
+
+    constexpr T& value() { return *held_value(); }
+    constexpr const T& value() const { return *held_value(); }
+    constexpr T& operator*() { return *held_value(); }
+    constexpr const T& operator*() const { return *held_value(); }
+    constexpr T* operator->() { return held_value(); }
+    constexpr const T* operator->() const { return held_value(); }
+
+    constexpr E error() const {
+        WEIR_CHECK(!holds_value_);
+        return error_;
+    }
+
+private:
+    constexpr T* held_value() {
+        WEIR_CHECK(holds_value_);
+        return &value_;
+    }
+    constexpr const T* held_value() const {
+        WEIR_CHECK(holds_value_);
+        return &value_;
+    }
+
+    struct Nothing {};
+    union {
+        T value_;
+        Nothing nothing_;
+    };
+    E error_{};
+    bool holds_value_;
+};
+
 // Success carries nothing: `return {};`.
+//
+// Of a closed enum it is one word, written whole. An optional would write its flag alone, and a
+// caller that takes the result from its register's copy in memory would then wait until every store
+// before that flag has reached the cache: one send after the other instead of dozens in flight.
+template <class E>
+    requires std::is_enum_v<E>
+class [[nodiscard]] Result<void, E> {
+public:
+    constexpr Result() = default;
+
+    template <class F>
+        requires std::convertible_to<F, E>
+    constexpr Result(Failure<F> failure)
+        : word_(failed | static_cast<std::uint32_t>(static_cast<E>(failure.error))) {}
+
+    constexpr explicit operator bool() const noexcept { return word_ == 0; }
+
+    constexpr void value() const { WEIR_CHECK(word_ == 0); }
+
+    constexpr E error() const {
+        WEIR_CHECK(word_ != 0);
+        return static_cast<E>(static_cast<std::uint32_t>(word_));
+    }
+
+private:
+    static_assert(sizeof(E) <= sizeof(std::uint32_t), "the code fits beside the flag");
+    static constexpr std::uint64_t failed = std::uint64_t{1} << 32;
+
+    std::uint64_t word_ = 0;
+};
+
 template <class E>
 class [[nodiscard]] Result<void, E> {
     static_assert(std::is_object_v<E>, "a result holds values");

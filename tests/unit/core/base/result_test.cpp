@@ -70,6 +70,15 @@ TEST(Result, PassesAnErrorUpIntoAResultOfAnotherValue) {
     EXPECT_EQ(name_of(7).error(), NoPage::limit_reached);
 }
 
+TEST(Result, OfNothingTellsTheFirstCodeFromSuccess) {
+    const auto refuse = [](NoPage why) -> Result<void, NoPage> { return fail(why); };
+    EXPECT_TRUE((Result<void, NoPage>()));
+    for (const NoPage why : {NoPage::limit_reached, NoPage::broker_down}) {
+        ASSERT_FALSE(refuse(why));
+        EXPECT_EQ(refuse(why).error(), why);
+    }
+}
+
 TEST(Result, IsAsCheapToReturnAsItsSides) {
     static_assert(std::is_trivially_copyable_v<Result<int, NoPage>>);
     static_assert(std::is_trivially_copyable_v<Result<void, NoPage>>);
