@@ -28,8 +28,8 @@ inline constexpr std::uint32_t note_records_max = 64;  // one bit of a mask each
 inline constexpr std::uint32_t assignments_max = 64;   // per consumer, a ring
 
 struct ProducerCell {  // written by the producer
-    // Position of the oldest unresolved claim, 0: no record is being written. Hot: one plain store
-    // to set and one to clear per record.
+    // The record that is being written, 0: none (see is_writing below). Hot: one plain store per
+    // record.
     alignas(line_distance) std::atomic<std::uint64_t> announced;
     // The page that is being written, or being entered.
     std::atomic<PageRef> page;
@@ -38,6 +38,18 @@ struct ProducerCell {  // written by the producer
     std::atomic<std::uint64_t> wanted;
 };
 static_assert(sizeof(ProducerCell) == line_distance);
+
+// What `announced` says. A record that is committed at once is announced by its position, and that
+// is never taken back, which saves a store: it counts as long as the record is not published, which
+// is as long as the lane ends there. A claim that stays open is announced by its position with the
+// lowest bit set (positions are multiples of 8), and counts until the word is cleared.
+inline constexpr std::uint64_t announcement_stays = 1;
+// `lane_end`: the position of the lane's first zero word, looked for after `announced` was loaded.
+constexpr bool is_writing(std::uint64_t announced, Position lane_end) noexcept {
+    return (announced & announcement_stays) != 0 || announced >= lane_end;
+}
+static_assert(!is_writing(0, position_first) && is_writing(position_first, position_first));
+static_assert(!is_writing(4160, 4232) && is_writing(4160 | announcement_stays, 4232));
 
 struct ConsumerCell {
     // Written by the consumer.

@@ -12,8 +12,8 @@ void LaneWriter::enter(PageRef page, Position start) noexcept {
     origin_ = pages_.bytes(page) - start;
     tail_ = start + page_header_bytes;
     page_end_ = start + pages_.length(page);
-    messages_ = 0;
-    payload_ = 0;
+    bound_short_way();
+    count_ = {};
     PageHeader& header = pages_.header(page);
     // relaxed: the header is read by the broker after the page was sealed, or as a hint.
     header.sealed.store(0, std::memory_order_relaxed);
@@ -32,8 +32,7 @@ void LaneWriter::resume(PageRef page, Position tail, std::uint64_t messages,
     numbered_ = pages_.header(page).first_message.load(std::memory_order_relaxed);
     enter(page, start);
     tail_ = tail;
-    messages_ = messages;
-    payload_ = payload;
+    count_ = {messages, payload};
     // relaxed: the broker looks at this word only behind a membarrier.
     cell_->page.store(page, std::memory_order_relaxed);
 }
@@ -65,10 +64,11 @@ ClaimStatus LaneWriter::advance(std::uint64_t bytes) noexcept {
         stop_revocations(lane_->stop_and_revocations.load(std::memory_order_acquire));
     if (revocations != revocations_) {
         revocations_ = revocations;
-        numbered_ += messages_;
+        numbered_ += count_.messages();
         page_ = 0;
         tail_ = page_end_ = 0;
-        messages_ = payload_ = 0;
+        bound_short_way();
+        count_ = {};
         // relaxed: published by the need bit that follows; the broker grants only once it is named
         // no more.
         cell_->page.store(0, std::memory_order_relaxed);
@@ -116,7 +116,7 @@ ClaimStatus LaneWriter::advance(std::uint64_t bytes) noexcept {
 
 void LaneWriter::leave() noexcept {
     if (page_ == 0) return;
-    numbered_ += messages_;
+    numbered_ += count_.messages();
     const PageRef page = page_;
     if (tail_ < page_end_) {
         // SYNC(published) release: a reader that passes this marker sees every record before it.
@@ -126,36 +126,34 @@ void LaneWriter::leave() noexcept {
     KILL_POINT("lane.page_left");
     const std::uint32_t open_here = open_ - open_elsewhere_;
     if (open_here == 0) {
-        seal(page, messages_, payload_);
+        seal(page, count_);
         return;
     }
-    left_.push_back({page, open_here, messages_, payload_});
+    left_.push_back({page, open_here, count_});
     open_elsewhere_ += open_here;
 }
 
-void LaneWriter::seal(PageRef page, std::uint64_t messages, std::uint64_t payload) noexcept {
+void LaneWriter::seal(PageRef page, const PageCount& count) noexcept {
     PageHeader& header = pages_.header(page);
     // relaxed: published by the release below.
-    header.payload_bytes.store(payload, std::memory_order_relaxed);
+    header.payload_bytes.store(count.payload(), std::memory_order_relaxed);
     // SYNC(sealed) release: the counts above are complete when this is not zero.
-    header.sealed.store(messages + 1, std::memory_order_release);
+    header.sealed.store(count.messages() + 1, std::memory_order_release);
 }
 
-void LaneWriter::count(const Claim& claim, std::uint64_t messages, std::uint64_t payload) noexcept {
+void LaneWriter::resolve_in_its_page(const Claim& claim, const PageCount& more) noexcept {
     if (claim.page == page_) {
-        messages_ += messages;
-        payload_ += payload;
+        count_.add(more);
         return;
     }
     const auto left = std::find_if(left_.begin(), left_.end(),
                                    [&](const LeftPage& page) { return page.page == claim.page; });
     if (left == left_.end()) return;
-    left->messages += messages;
-    left->payload += payload;
-    numbered_ += messages;
+    left->count.add(more);
+    numbered_ += more.messages();
     --open_elsewhere_;
     if (--left->open == 0) {
-        seal(left->page, left->messages, left->payload);
+        seal(left->page, left->count);
         left_.erase(left);
     }
 }
@@ -164,7 +162,7 @@ void LaneWriter::commit(const Claim& claim, std::uint64_t word) noexcept {
     // SYNC(published) release: the payload and the cleared word behind become visible with this.
     word_at(claim.record).store(word, std::memory_order_release);
     KILL_POINT("lane.committed");
-    count(claim, 1, commit_payload(word));
+    resolve_in_its_page(claim, {1, commit_payload(word)});
     resolve();
 }
 
@@ -172,7 +170,7 @@ void LaneWriter::abandon(const Claim& claim) noexcept {
     const std::uint64_t word = commit_word(RecordKind::skip, 0, claim.bytes - commit_word_bytes);
     // SYNC(published) release: readers pass over the bytes, whatever was written into them.
     word_at(claim.record).store(word, std::memory_order_release);
-    count(claim, 0, 0);
+    resolve_in_its_page(claim, {});
     resolve();
 }
 

@@ -72,7 +72,7 @@ public:
             return nullptr;
         if (open_ == 0) {
             // relaxed: ordered against the load below by the broker's membarrier (retract).
-            cell_->announced.store(tail_, std::memory_order_relaxed);
+            cell_->announced.store(tail_ | announcement_stays, std::memory_order_relaxed);
         }
         // barrier: the announcement is stored before the stop is loaded, in program order.
         std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -89,6 +89,44 @@ public:
         tail_ = end;
         ++open_;
         return record;
+    }
+
+    // The short way, for a record that is committed before anything else is asked of this writer:
+    // below `short_end_` and with no other claim open, three questions become one comparison.
+    // Null: `claim` has to look.
+    std::byte* claim_alone(std::uint64_t bytes) noexcept {
+        const Position at = tail_;
+        const Position end = at + bytes;
+        if (end > short_end_ || open_ != 0) [[unlikely]]
+            return nullptr;
+        // relaxed: as in `claim`. It is not taken back: a published record ends it (exchange.hpp).
+        cell_->announced.store(at, std::memory_order_relaxed);
+        // barrier: the announcement is stored before the stop is loaded, in program order.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        // relaxed: as in `claim`.
+        if (!stop_allows(lane_->stop_and_revocations.load(std::memory_order_relaxed), revocations_,
+                         end)) [[unlikely]] {
+            take_back_announcement();
+            return nullptr;
+        }
+        std::byte* const record = origin_ + at;
+        prefetch_for_write(record + write_ahead_bytes);
+        // relaxed: becomes visible with the commit of this record (published).
+        word_at(origin_ + end).store(0, std::memory_order_relaxed);
+        tail_ = end;
+        return record;
+    }
+    // Publishes what `claim_alone` gave.
+    void commit_alone(std::byte* record, std::uint64_t word) noexcept {
+        // SYNC(published) release: the payload and the cleared word behind become visible with
+        // this.
+        word_at(record).store(word, std::memory_order_release);
+        count_.add(commit_payload(word));
+    }
+    // Records that end above `position` do not take the short way: there its owner has to act.
+    void end_short_way_at(Position position) noexcept {
+        short_limit_ = position;
+        bound_short_way();
     }
 
     // Gives the first `gap` bytes (a multiple of 8, fewer than claimed) of a claim up as a skip
@@ -108,8 +146,7 @@ public:
         // SYNC(published) release: the payload and the cleared word behind become visible with
         // this.
         word_at(record).store(word, std::memory_order_release);
-        ++messages_;
-        payload_ += commit_payload(word);
+        count_.add(commit_payload(word));
         resolve();
     }
 
@@ -143,11 +180,29 @@ public:
     bool ready() const noexcept { return lane_ != nullptr; }
 
 private:
+    // What was committed in a page, in one word: one store per message instead of two. A page is
+    // at most 4 GiB and a page unit, and a record at least 8 bytes, so neither part overflows.
+    class PageCount {
+    public:
+        PageCount() = default;
+        PageCount(std::uint64_t messages, std::uint64_t payload) noexcept
+            : both_(messages << payload_bits | payload) {}
+        void add(std::uint64_t payload) noexcept { both_ += one_message + payload; }
+        void add(const PageCount& more) noexcept { both_ += more.both_; }
+        std::uint64_t messages() const noexcept { return both_ >> payload_bits; }
+        std::uint64_t payload() const noexcept { return both_ & (one_message - 1); }
+
+    private:
+        static constexpr unsigned payload_bits = 34;
+        static constexpr std::uint64_t one_message = std::uint64_t{1} << payload_bits;
+        static_assert((payload_bytes_max + page_unit) / commit_word_bytes < 1u << 30);
+
+        std::uint64_t both_ = 0;
+    };
     struct LeftPage {  // a page that was left while claims in it were open
         PageRef page;
         std::uint32_t open;
-        std::uint64_t messages;
-        std::uint64_t payload;
+        PageCount count;
     };
 
     void take_back_announcement() noexcept {
@@ -160,10 +215,15 @@ private:
             cell_->announced.store(0, std::memory_order_release);
         }
     }
+    // A record of the short way ends before its page does, so that there is a word behind it.
+    void bound_short_way() noexcept {
+        const Position inside = page_end_ == 0 ? 0 : page_end_ - commit_word_bytes;
+        short_end_ = inside < short_limit_ ? inside : short_limit_;
+    }
     void enter(PageRef page, Position start) noexcept;
     void leave() noexcept;
-    void count(const Claim& claim, std::uint64_t messages, std::uint64_t payload) noexcept;
-    void seal(PageRef page, std::uint64_t messages, std::uint64_t payload) noexcept;
+    void resolve_in_its_page(const Claim& claim, const PageCount& more) noexcept;
+    void seal(PageRef page, const PageCount& count) noexcept;
     PageRef granted_next() const noexcept;
     bool room_behind(PageRef page, std::uint64_t bytes) const noexcept;
 
@@ -173,13 +233,14 @@ private:
     std::byte* origin_ = nullptr;  // address of position 0 if the lane lay in memory as one piece
     Position tail_ = 0;
     Position page_end_ = 0;
+    Position short_end_ = 0;  // min(page_end_ - 8, short_limit_)
     PageRef page_ = 0;
     std::uint32_t open_ = 0;
     std::uint64_t revocations_ = 0;
     std::uint32_t open_elsewhere_ = 0;  // claims in `left_`
-    std::uint64_t messages_ = 0;        // committed in this page
-    std::uint64_t payload_ = 0;
-    std::uint64_t numbered_ = 0;  // messages in pages before this one
+    PageCount count_;                   // of this page
+    std::uint64_t numbered_ = 0;        // messages in pages before this one
+    Position short_limit_ = ~Position{0};
     std::vector<LeftPage> left_;
 };
 

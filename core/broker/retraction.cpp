@@ -111,9 +111,10 @@ bool revoke(Tables& tables, std::span<Lane* const> lanes) {
     bool taken = false;
     for (Lane* const lane : lowered) {
         // SYNC(announced) acquire: a record whose announcement is gone is published.
-        const bool writing = lane->cell->announced.load(std::memory_order_acquire) != 0;
-        const bool at_tail = !writing && count_forward(tables.pages, *lane, everything,
-                                                       count_steps_max) == CountEnd::at_tail;
+        const std::uint64_t announced = lane->cell->announced.load(std::memory_order_acquire);
+        const bool at_tail =
+            count_forward(tables.pages, *lane, everything, count_steps_max) == CountEnd::at_tail &&
+            !is_writing(announced, lane->counted.position);
         const auto named = producer_page_index(tables, *lane);
         const bool in_last =
             named && *named + 1 == lane->pages.size() && tail_index(*lane) == named;

@@ -117,13 +117,13 @@ void ProducerCore::ask() noexcept {
 void ProducerCore::ask_ahead() noexcept {
     if (!open) return;
     if (writer.runs_low()) {
-        ask_at = never;  // once; the next page asks again if it has to
+        ask_from(never);  // once; the next page asks again if it has to
         ask();
         return;
     }
     // relaxed: both are hints for when to ask.
     const Position stop = stop_position(slot->stop_and_revocations.load(std::memory_order_relaxed));
-    ask_at = stop - slot->window_bytes.load(std::memory_order_relaxed) / 2;  // relaxed: as above
+    ask_from(stop - slot->window_bytes.load(std::memory_order_relaxed) / 2);  // relaxed: as above
 }
 
 std::optional<SendError> ProducerCore::refusal(std::uint64_t payload,

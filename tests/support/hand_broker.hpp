@@ -110,11 +110,12 @@ public:
         lane.stop_and_revocations.store(stop_word(position_first, revocations_),
                                         std::memory_order_release);
         barrier_everywhere();
-        if (producer.announced.load(std::memory_order_acquire) != 0 ||
-            producer.page.load(std::memory_order_acquire) != tail) {
+        const std::uint64_t announced = producer.announced.load(std::memory_order_acquire);
+        const auto give_up = [&] {
             lane.stop_and_revocations.store(stop, std::memory_order_release);
             return false;
-        }
+        };
+        if (producer.page.load(std::memory_order_acquire) != tail) return give_up();
         std::byte* word = pages().bytes(tail) + page_header_bytes;
         std::byte* const end = pages().bytes(tail) + page_unit;
         while (word < end) {
@@ -123,6 +124,10 @@ public:
             word +=
                 is_end(commit) ? static_cast<std::uint64_t>(end - word) : record_bytes_of(commit);
         }
+        const Position start = slot(tail).start.load(std::memory_order_relaxed);
+        const std::byte* const first_byte = pages().bytes(tail);
+        if (is_writing(announced, start + static_cast<std::uint64_t>(word - first_byte)))
+            return give_up();
         if (word < end)
             word_at(word).store(commit_word(RecordKind::end, 0, 0), std::memory_order_release);
         lane.producer_page.store(0, std::memory_order_release);

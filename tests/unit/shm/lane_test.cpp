@@ -33,6 +33,38 @@ TEST(Lane, AMessageCostsEightBytesMoreThanItsPayloadRoundedToEight) {
     EXPECT_EQ(writer.tail() - before, 16u);
 }
 
+TEST(Lane, TheShortWayIsAnnouncedUntilItsRecordIsPublished) {
+    LaneStage stage;
+    LaneReader reader = stage.reader(stage.grant(1));
+    LaneWriter writer = stage.writer();
+    ASSERT_TRUE(LaneStage::send(writer, "enters the page"));
+    const Position at = writer.tail();
+    std::byte* const record = writer.claim_alone(16);
+    ASSERT_NE(record, nullptr);
+    EXPECT_TRUE(is_writing(stage.producer.announced.load(), at)) << "the lane ends at the claim";
+    record[commit_word_bytes] = std::byte{'x'};
+    writer.commit_alone(record, commit_word(RecordKind::message, 0, 1));
+    EXPECT_FALSE(is_writing(stage.producer.announced.load(), writer.tail()));
+    EXPECT_EQ(LaneStage::drain(reader), (Texts{"enters the page", "x"}));
+    LaneStage::open(writer, 1);
+    EXPECT_TRUE(is_writing(stage.producer.announced.load(), writer.tail() + 1000));
+    EXPECT_EQ(writer.claim_alone(16), nullptr) << "it must not replace the open one's announcement";
+}
+
+TEST(Lane, TheShortWayEndsWhereItsOwnerHasToActAndBeforeThePageEnds) {
+    LaneStage stage;
+    stage.grant(1);
+    LaneWriter writer = stage.writer();
+    ASSERT_TRUE(LaneStage::send(writer, "enters the page"));
+    writer.end_short_way_at(writer.tail() + 16);
+    EXPECT_EQ(writer.claim_alone(24), nullptr);
+    ASSERT_NE(writer.claim_alone(16), nullptr);
+    writer.end_short_way_at(~Position{0});
+    const std::uint64_t left = position_first + page_unit - writer.tail();
+    EXPECT_EQ(writer.claim_alone(left), nullptr) << "there is no word behind it to clear";
+    EXPECT_NE(writer.claim_alone(left - commit_word_bytes), nullptr);
+}
+
 TEST(Lane, WithoutAGrantNothingIsWrittenAndNothingChanges) {
     LaneStage stage;
     LaneReader reader = stage.reader(stage.grant(1));

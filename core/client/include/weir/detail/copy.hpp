@@ -23,14 +23,19 @@ inline void copy_block(std::byte* to, const std::byte* from) noexcept {
     std::memcpy(to, block, Block);
 }
 
-// Copies `bytes` bytes; the areas do not overlap. A zero length may come with a null source.
+// Copies `bytes` bytes; the areas do not overlap. A zero length may come with a null source. No
+// loop: what is between two powers of two is covered by one block from each end.
 inline void copy_payload(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
     if (bytes > inline_copy_max) {
         std::memcpy(to, from, bytes);
-        return;
-    }
-    if (bytes >= 16) {
-        for (std::size_t at = 0; at + 16 <= bytes; at += 16) copy_block<16>(to + at, from + at);
+    } else if (bytes > 64) {
+        copy_block<64>(to, from);
+        copy_block<64>(to + bytes - 64, from + bytes - 64);
+    } else if (bytes > 32) {
+        copy_block<32>(to, from);
+        copy_block<32>(to + bytes - 32, from + bytes - 32);
+    } else if (bytes >= 16) {
+        copy_block<16>(to, from);
         copy_block<16>(to + bytes - 16, from + bytes - 16);
     } else if (bytes >= 8) {
         copy_block<8>(to, from);

@@ -64,8 +64,8 @@ struct ProducerCore {
     ProducerCore(const ProducerCore&) = delete;
     ProducerCore& operator=(const ProducerCore&) = delete;
 
-    // After a commit: lets those who wait for messages know. Two loads of lines that seldom change.
-    void hint() noexcept {
+    // After a commit: lets those who wait for messages know. Loads of lines that seldom change.
+    void let_sleepers_know() noexcept {
         // barrier: the record is stored before the words below are loaded, in program order; the
         // sleeper's and the broker's membarrier supply the rest (sleep.hpp, signals.hpp S1).
         std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -74,8 +74,17 @@ struct ProducerCore {
             ready->store(1, std::memory_order_relaxed);  // relaxed: as above
         if (anyone_sleeps(*sleepers) || anyone_sleeps(*anyone)) [[unlikely]]
             wake();
+    }
+    // The same, and asks the broker for more pages when it is time.
+    void hint() noexcept {
+        let_sleepers_know();
         if (writer.tail() >= ask_at) [[unlikely]]
             ask_ahead();
+    }
+    // Where the short way of a send ends, because the next one has to ask.
+    void ask_from(Position tail) noexcept {
+        ask_at = tail;
+        writer.end_short_way_at(tail);
     }
 
     void wake() noexcept;
