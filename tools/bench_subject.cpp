@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 #include "bench/probes/histogram.hpp"
@@ -86,36 +87,33 @@ Probed<Ends> open_ends(const EndsPlan& plan) {
     return ends;
 }
 
-// Sends messages whose content the other side knows.
-class Sender {
-public:
-    Sender(Producer& producer, std::uint64_t message_bytes)
-        : producer_(producer), message_(message_bytes) {
-        bench::fill_words(message_, 1);
-    }
+// As in the ring beside it, the compiler may know the size of the usual small message: `work` gets
+// the number of its words as a constant or as a number.
+template <class Work>
+Probed<void> with_words(std::uint64_t words, const Work& work) {
+    return words == 8 ? work(std::integral_constant<std::uint64_t, 8>()) : work(words);
+}
 
-    Probed<void> send(std::uint64_t index) {
-        const std::uint64_t words = message_.size() / 8;
-        if (message_.size() < same_block_from)
-            bench::fill_words(message_, first_word_of(index, words));
-        return copy();
-    }
-    // A message whose words count on from `first`.
-    Probed<void> send_from(std::uint64_t first) {
-        bench::fill_words(message_, first);
-        return copy();
-    }
+// What a side sends from: filled once if all its messages are the same block.
+std::vector<std::byte> message_of(std::uint64_t bytes) {
+    std::vector<std::byte> message(bytes);
+    bench::fill_words(message, 1);
+    return message;
+}
 
-private:
-    Probed<void> copy() {
-        if (auto sent = producer_.send(message_); !sent) [[unlikely]]
-            return failed(sent.error());
+// Sends `messages` messages from number `first` on, whose content the other side knows.
+Probed<void> send_all(Producer& producer, std::span<std::byte> message, std::uint64_t first,
+                      std::uint64_t messages) {
+    return with_words(message.size() / 8, [&](auto words) -> Probed<void> {
+        const std::span<std::byte> bytes = message.first(words * 8);
+        for (std::uint64_t index = first; index < first + messages; ++index) {
+            if (words * 8 < same_block_from) bench::fill_words(bytes, first_word_of(index, words));
+            if (auto sent = producer.send(bytes); !sent) [[unlikely]]
+                return failed(sent.error());
+        }
         return {};
-    }
-
-    Producer& producer_;
-    std::vector<std::byte> message_;
-};
+    });
+}
 
 // The sum of all words of `messages` messages from number `first` on.
 std::uint64_t wanted_sum(std::uint64_t first, std::uint64_t messages, std::uint64_t words) {
@@ -125,30 +123,32 @@ std::uint64_t wanted_sum(std::uint64_t first, std::uint64_t messages, std::uint6
 }
 
 Probed<void> receive_all(Consumer& consumer, std::uint64_t first, std::uint64_t messages,
-                         std::uint64_t words) {
-    std::uint64_t sum = 0;
-    for (std::uint64_t index = first; index < first + messages; ++index) {
-        auto message = consumer.receive();
-        if (!message) [[unlikely]]
-            return failed(message.error());
-        const auto bytes = message->bytes();
-        const std::uint64_t wanted = first_word_of(index, words);
-        if (bytes.size() != words * 8 || bench::first_word(bytes) != wanted) [[unlikely]]
-            return fail(ProbeFault::corrupted, fmt::format("message {} is another one", index));
-        sum += bench::sum_words(bytes);
-    }
-    if (sum != wanted_sum(first, messages, words))
-        return fail(ProbeFault::corrupted, "the sum of all words is wrong");
-    return {};
+                         std::uint64_t all_words) {
+    return with_words(all_words, [&](auto words) -> Probed<void> {
+        std::uint64_t sum = 0;
+        for (std::uint64_t index = first; index < first + messages; ++index) {
+            auto message = consumer.receive();
+            if (!message) [[unlikely]]
+                return failed(message.error());
+            const auto bytes = message->bytes();
+            if (bytes.size() != words * 8 ||
+                bench::first_word(bytes) != first_word_of(index, words)) [[unlikely]]
+                return fail(ProbeFault::corrupted, fmt::format("message {} is another one", index));
+            sum += bench::sum_words(bytes.first(words * 8));
+        }
+        if (sum != wanted_sum(first, messages, words))
+            return fail(ProbeFault::corrupted, "the sum of all words is wrong");
+        return {};
+    });
 }
 
 Probed<void> ask_all(Ends& ends, LegArea& area, const Stage& stage, std::uint64_t bytes,
                      std::uint64_t round_trips) {
-    Sender sender(*ends.to, bytes);
+    std::vector<std::byte> message = message_of(bytes);
     const std::uint64_t began_ns = monotonic_ns();
     for (std::uint64_t turn = 0; turn < round_trips; ++turn) {
         const std::uint64_t from = stage.clock.now_ticks();
-        if (auto sent = sender.send(turn); !sent) return sent;
+        if (auto sent = send_all(*ends.to, message, turn, 1); !sent) return sent;
         if (auto got = receive_all(*ends.from, turn, 1, bytes / 8); !got) return got;
         area.ticks.record(stage.clock.sample_ticks(from, stage.clock.now_ticks()));
     }
@@ -237,10 +237,9 @@ Probed<bench::SubjectThroughput> WeirSubject::throughput(std::uint64_t message_b
     const auto first = [&](Meeting& meeting) -> Probed<void> {
         auto ends = open_ends({broker_, stream, {}, spin});
         if (!ends) return fail(ends.error());
+        std::vector<std::byte> message = message_of(bytes);
         meeting.begin();
-        Sender sender(*ends->to, bytes);
-        for (std::uint64_t index = 0; index < warm_up + messages; ++index)
-            if (auto sent = sender.send(index); !sent) return sent;
+        if (auto sent = send_all(*ends->to, message, 0, warm_up + messages); !sent) return sent;
         shared.window_bytes = widest_window(broker_);
         return {};
     };
@@ -280,7 +279,7 @@ Probed<bench::SubjectPaced> WeirSubject::paced(std::uint64_t message_bytes, std:
     const auto first = [&](Meeting& meeting) -> Probed<void> {
         auto ends = open_ends({broker_, stream, {}, spin});
         if (!ends) return fail(ends.error());
-        Sender sender(*ends->to, bytes);
+        std::vector<std::byte> message = message_of(bytes);
         meeting.begin();
         const std::uint64_t began_ns = monotonic_ns();
         const std::uint64_t began = clock.now_ticks();
@@ -289,7 +288,8 @@ Probed<bench::SubjectPaced> WeirSubject::paced(std::uint64_t message_bytes, std:
                 began + static_cast<std::uint64_t>(ticks_apart * static_cast<double>(index));
             for (std::uint64_t now = clock.now_ticks(); now < due; now = clock.now_ticks())
                 clock.spin(std::min<std::uint64_t>(due - now, 64));
-            if (auto sent = sender.send_from(due); !sent) return sent;  // the first word tells when
+            bench::fill_words(message, due);  // the first word tells when
+            if (auto sent = ends->to->send(message); !sent) return failed(sent.error());
         }
         shared.elapsed_ns = monotonic_ns() - began_ns;
         return {};

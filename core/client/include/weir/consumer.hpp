@@ -30,7 +30,7 @@ public:
     ~Consumer();  // as close()
 
     // The next message; waits for it at most `timeout`. Zero: as poll().
-    Result<Message, ReceiveError> receive(std::chrono::nanoseconds timeout) {
+    [[gnu::always_inline]] Result<Message, ReceiveError> receive(std::chrono::nanoseconds timeout) {
         // One object from here to the caller: a copy of fields just stored would wait for them.
         Result<Message, ReceiveError> message = poll();
         if (!message && timeout.count() > 0) [[unlikely]]
@@ -39,12 +39,14 @@ public:
     }
     // The next message; waits without end. Returns ReceiveError::timed_out only when the consumer
     // may hold no more messages (prefetch) until some are acknowledged.
-    Result<Message, ReceiveError> receive() { return receive(std::chrono::nanoseconds::max()); }
+    [[gnu::always_inline]] Result<Message, ReceiveError> receive() {
+        return receive(std::chrono::nanoseconds::max());
+    }
 
     // The next message if there is one now, else ReceiveError::timed_out. With automatic
     // acknowledgement it acknowledges the one before. Never waits; behind a dense burst it may
     // pause for dense_pause.
-    Result<Message, ReceiveError> poll() { return core_->poll(); }
+    [[gnu::always_inline]] Result<Message, ReceiveError> poll() { return core_->poll(); }
 
     // A descriptor for epoll: readable when there may be a message. A poll that finds nothing makes
     // it unreadable again, and only that: poll until ReceiveError::timed_out before waiting for it.

@@ -73,7 +73,7 @@ TEST_P(EachKind, AbandonsAClaimThatIsDropped) {
     { auto dropped = producer.claim(1000); }
     ASSERT_TRUE(producer.send("next"));
     EXPECT_EQ(drain(consumer), std::vector<std::string>{"next"});
-    EXPECT_EQ(stage.cell().announced.load(), 0u);
+    EXPECT_EQ(stage.cell().announced.load() & announcement_stays, 0u) << "a claim stays open";
 }
 
 TEST_P(EachKind, AlignsPayloadsAsAsked) {
@@ -124,7 +124,7 @@ TEST_P(EachKind, ShowsABatchAtOnce) {
         sender.join();
         while (consumer.poll()) continue;
     }
-    EXPECT_EQ(stage.cell().announced.load(), 0u);
+    EXPECT_EQ(stage.cell().announced.load() & announcement_stays, 0u) << "a claim stays open";
 }
 
 TEST_P(EachKind, CarriesEnvelopes) {
