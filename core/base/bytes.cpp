@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One grammar for sizes and durations: digits [ '.' digits ] [ ' ' ] [ unit ], over a table of
-// units. All arithmetic is in integers, so that no size passes through a double, which is exact
-// only up to 8 PiB.
+// One grammar for sizes, durations, percentages and counts: digits [ '.' digits ] [ ' ' ] [ unit ],
+// over a table of units. All arithmetic is in integers, so that no size passes through a double,
+// which is exact only up to 8 PiB.
 #include "core/base/bytes.hpp"
 
 #include <array>
@@ -52,6 +52,11 @@ struct Grammar {
 
 constexpr Grammar size_grammar{"size", "64M", "K M G T, KiB MiB GiB TiB or kB MB GB TB",
                                size_units};
+constexpr std::array percent_units{Unit{"%", 100}};  // in hundredths
+constexpr std::array count_units{Unit{"", 1, false}};
+
+constexpr Grammar percent_grammar{"percentage", "75%", "%", percent_units};
+constexpr Grammar count_grammar{"number", "50", "no unit", count_units};
 constexpr Grammar duration_grammar{"duration", "500ms", "ns us ms s m h", duration_units};
 
 // Takes leading digits off `text`.
@@ -85,8 +90,17 @@ std::uint64_t scaled_fraction(std::string_view digits, std::uint64_t factor) {
     return value;
 }
 
+// What is quoted may have come from another process and ends on terminals and in logs.
+std::string quoted(std::string_view text) {
+    constexpr std::size_t length_max = 60;
+    std::string shown = "\"" + std::string(text.substr(0, length_max));
+    for (char& byte : shown)
+        if (byte < 0x20 || byte == 0x7f) byte = '?';
+    return shown + (text.size() > length_max ? "...\"" : "\"");
+}
+
 std::string refusal(const Grammar& grammar, std::string_view text, std::string_view why) {
-    std::string sentence = "\"" + std::string(text) + "\" is not a " + std::string(grammar.what);
+    std::string sentence = quoted(text) + " is not a " + std::string(grammar.what);
     sentence += " (" + std::string(why) + "): write a number and ";
     sentence += std::string(grammar.units_text) + ", as in " + std::string(grammar.example);
     return sentence;
@@ -148,6 +162,53 @@ Result<std::uint64_t, Error<ParseFailure>> parse_size(std::string_view text) {
 
 Result<std::uint64_t, Error<ParseFailure>> parse_duration_ns(std::string_view text) {
     return parse(duration_grammar, text);
+}
+
+Result<std::uint32_t, Error<ParseFailure>> parse_percent(std::string_view text) {
+    constexpr std::uint64_t whole = 10'000;
+    auto hundredths = parse(percent_grammar, text);
+    if (!hundredths) return fail(hundredths.error());
+    if (*hundredths > whole)
+        return fail(ParseFailure::too_large, quoted(text) +
+                                                 " is more than the whole: write 100% "
+                                                 "or less");
+    return static_cast<std::uint32_t>(*hundredths);
+}
+
+// The product of two 64-bit numbers has 128 bits; the quotient fits again, hundredths <= 10000.
+std::uint64_t share_of(std::uint64_t whole, std::uint64_t hundredths) noexcept {
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<std::uint64_t>(static_cast<Wide>(whole) * hundredths / 10'000);
+}
+
+Result<std::uint64_t, Error<ParseFailure>> parse_share(std::string_view text, std::uint64_t whole) {
+    if (!text.ends_with('%')) return parse_size(text);
+    const auto hundredths = parse_percent(text);
+    if (!hundredths) return fail(hundredths.error());
+    return share_of(whole, *hundredths);
+}
+
+Result<std::uint64_t, Error<ParseFailure>> parse_count(std::string_view text) {
+    return parse(count_grammar, text);
+}
+
+Result<Rate, Error<ParseFailure>> parse_rate(std::string_view text) {
+    constexpr std::string_view a_second = "/s";
+    constexpr std::string_view messages = "msg";
+    if (!text.ends_with(a_second))
+        return fail(ParseFailure::unknown_unit,
+                    quoted(text) +
+                        " is not a rate: write a size or a number of messages a second, "
+                        "as in 100MiB/s or 50000msg/s");
+    std::string_view amount = text.substr(0, text.size() - a_second.size());
+    const bool of_messages = amount.ends_with(messages);
+    if (of_messages) {
+        amount.remove_suffix(messages.size());
+        if (amount.ends_with(' ')) amount.remove_suffix(1);
+    }
+    const auto number = of_messages ? parse_count(amount) : parse_size(amount);
+    if (!number) return fail(number.error());
+    return Rate{*number, of_messages};
 }
 
 std::string format_size(std::uint64_t bytes) { return format(bytes, size_steps); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sizes and durations: what is read, what is refused, and what people get to see.
+// Sizes, durations, shares and rates: what is read, what is refused, and what people get to see.
 #include "core/base/bytes.hpp"
 
 #include <gtest/gtest.h>
@@ -142,6 +142,61 @@ TEST(Duration, IsShownInTheLargestUnitThatFits) {
         {"36.2 h", 130'320'000'000'000},
     };
     for (auto [text, ns] : readings) EXPECT_EQ(format_duration_ns(ns), text);
+}
+
+TEST(Percent, IsReadInHundredthsUpToTheWhole) {
+    const Readings readings{{"0%", 0},     {"75%", 7500},    {"62.5%", 6250}, {"0.01%", 1},
+                            {"0.009%", 0}, {"100%", 10'000}, {"70 %", 7000}};
+    for (auto [text, hundredths] : readings) {
+        auto percent = parse_percent(text);
+        ASSERT_TRUE(percent) << text << ": " << percent.error().sentence;
+        EXPECT_EQ(*percent, hundredths) << text;
+    }
+    const Refusals refusals{{"100.01%", ParseFailure::too_large},
+                            {"101%", ParseFailure::too_large},
+                            {"75", ParseFailure::unknown_unit},
+                            {"%", ParseFailure::not_a_number},
+                            {"-1%", ParseFailure::not_a_number},
+                            {"7%%", ParseFailure::unknown_unit},
+                            {"99999999999999999999%", ParseFailure::too_large}};
+    for (auto [text, code] : refusals) {
+        auto percent = parse_percent(text);
+        ASSERT_FALSE(percent) << text;
+        EXPECT_EQ(percent.error().code, code) << text;
+    }
+}
+
+TEST(Share, IsASizeOrAPartOfAWholeThatNeverWraps) {
+    EXPECT_EQ(*parse_share("64K", 1 << 20), 65536u);
+    EXPECT_EQ(*parse_share("25%", 1 << 20), 262144u);
+    EXPECT_EQ(*parse_share("100%", UINT64_MAX), UINT64_MAX);
+    EXPECT_EQ(*parse_share("33.33%", 1000), 333u);
+    EXPECT_FALSE(parse_share("25 percent", 1000));
+    EXPECT_EQ(share_of(UINT64_MAX, 5000), UINT64_MAX / 2);
+}
+
+TEST(Rate, SaysBytesOrMessagesASecond) {
+    const auto bytes = parse_rate("1.5MiB/s");
+    ASSERT_TRUE(bytes);
+    EXPECT_EQ(bytes->amount, 3u << 19);
+    EXPECT_FALSE(bytes->of_messages);
+    for (const char* const text : {"50000msg/s", "50000 msg/s"}) {
+        const auto messages = parse_rate(text);
+        ASSERT_TRUE(messages) << text;
+        EXPECT_EQ(messages->amount, 50'000u);
+        EXPECT_TRUE(messages->of_messages);
+    }
+    for (const char* const text : {"", "/s", "100", "100MiB", "100/m", "msg/s", "1.5msg/s",
+                                   "5Kmsg/s", "-1msg/s", "1MiB/s/s", "99999999999999999999/s"})
+        EXPECT_FALSE(parse_rate(text)) << text;
+}
+
+TEST(Refusal, QuotesWhatWasWrittenCutAndPrintable) {
+    const std::string nasty = "\x1b[2J" + std::string(500, 'x') + "\n";
+    const std::string sentence = parse_size(nasty).error().sentence;
+    EXPECT_LT(sentence.size(), 200u);
+    EXPECT_EQ(sentence.find('\x1b'), std::string::npos) << sentence;
+    EXPECT_EQ(sentence.find('\n'), std::string::npos) << sentence;
 }
 
 }  // namespace
