@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -44,6 +45,7 @@ int failed(const Error<StartFailure>& error) {
 // Command line, then environment, then file; defaults fill the rest.
 Result<BrokerConfig, Error<StartFailure>> configuration_of(const BrokerOptions& options) {
     Settings settings = options.settings;
+    std::string config_file;
     const char* const name = std::getenv("WEIR_NAME");
     if (!settings.name && name != nullptr && *name != '\0')
         settings.name = Setting{name, std::string("WEIR_NAME=") + name};
@@ -51,9 +53,13 @@ Result<BrokerConfig, Error<StartFailure>> configuration_of(const BrokerOptions& 
         auto file = broker::read_config_file(options.config_file);
         if (!file) return fail(file.error());
         settings.fill_from(*file);
+        // The broker leaves this directory and may be told to read the file again.
+        config_file = std::filesystem::absolute(options.config_file).lexically_normal();
     }
     auto config = broker::configure(settings, broker::Machine::here());
-    if (config) config->ends_with_last_session = options.ends_with_last_session;
+    if (!config) return config;
+    config->ends_with_last_session = options.ends_with_last_session;
+    config->config_file = std::move(config_file);
     return config;
 }
 
@@ -63,17 +69,32 @@ void print_ready(const Ready& news) {
     std::fflush(stdout);
 }
 
+// The form of the file, so that what is printed is a configuration.
 void print_checked(const BrokerConfig& config) {
-    fmt::print("name = \"{}\"\ndirect = {}  # {}\nheap = {}  # {}\nlargest-message = {}  # {}\n",
-               config.name, config.direct_bytes, format_size(config.direct_bytes),
-               config.heap_bytes, format_size(config.heap_bytes), config.largest_message,
-               format_size(config.largest_message));
-    if (!config.limits.flow.directory.empty())
-        fmt::print("spill-dir = \"{}\"\n", config.limits.flow.directory);
+    const auto size = [](const char* key, std::uint64_t bytes) {
+        fmt::print("{} = {}  # {}\n", key, bytes, format_size(bytes));
+    };
+    const broker::FlowOptions& flow = config.limits.flow;
+    fmt::print("name = \"{}\"\n", config.name);
+    size("largest-message", config.largest_message);
+    fmt::print("\n[memory]\n");
+    size("direct", config.direct_bytes);
+    size("heap", config.heap_bytes);
+    size("producer-part",
+         broker::producer_part(config.limits.producer_part_bytes, config.direct_bytes));
+    fmt::print("\n[flow-to-disk]\n");
+    size("threshold", broker::flow_threshold(flow, config.direct_bytes));
+    size("resume", broker::flow_resume(flow, config.direct_bytes));
+    if (!flow.directory.empty()) fmt::print("directory = \"{}\"\n", flow.directory);
+    if (flow.limit_bytes != 0)
+        size("limit", flow.limit_bytes);
+    else
+        fmt::print("limit = \"{}.{:02}%\"\n", flow.limit_share / 100, flow.limit_share % 100);
 }
 
 int run(const BrokerOptions& options) {
     auto config = configuration_of(options);
+    if (!config && options.check) return give_up("broker", exit_usage, config.error().sentence);
     if (!config) return failed(config.error());
     if (options.check) {
         print_checked(*config);
@@ -111,8 +132,17 @@ void add_broker(CLI::App& app, int& exit_code) {
             "Memory for bookkeeping (a sixteenth of direct, at least 16M)");
     setting("--largest-message", settings.largest_message, "SIZE",
             "The largest message (a quarter of direct, at most 64M)");
+    setting("--producer-part", settings.producer_part, "SIZE|%",
+            "Direct memory for what was sent and not yet read (60%)");
     setting("--spill-dir", settings.spill_dir, "DIR", "Where messages go when memory is short");
-    command->add_option("--config", options->config_file, "A TOML file with the same names")
+    setting("--spill-limit", settings.spill_limit, "SIZE|%",
+            "Space to use there (50% of what is free)");
+    setting("--flow-threshold", settings.flow_threshold, "SIZE|%",
+            "Use of direct memory from which messages go there (75%)");
+    setting("--flow-resume", settings.flow_resume, "SIZE|%", "Use below which that ends (70%)");
+    command
+        ->add_option("--config", options->config_file,
+                     "A TOML file with these settings and with policies; SIGHUP reads it again")
         ->type_name("FILE");
     command->add_flag("--check", options->check, "Print the settings and start nothing");
     command->add_flag("--foreground", options->foreground, "Stay, and log to standard error");

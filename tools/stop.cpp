@@ -32,7 +32,7 @@ int run(const StopOptions& options) {
     }
     const auto discarded = broker::stop_broker(name, *places, options.drain_ns);
     if (!discarded) {
-        const bool nobody = discarded.error().code == broker::StopFailure::no_broker;
+        const bool nobody = discarded.error().code == broker::RequestFailure::no_broker;
         return give_up("stop", nobody ? exit_no_broker : exit_failed, discarded.error().sentence);
     }
     fmt::print("weir broker \"{}\" has stopped; discarded: {} messages, {}\n", name,

@@ -34,6 +34,14 @@ bool Account::open_reserve(Bytes reserve) noexcept {
     return true;
 }
 
+void Account::change_reserve(Bytes reserve) noexcept {
+    Ledger& ledger = resource_->ledger_;
+    ledger.reserves -= own_left();
+    reserve_ = reserve;
+    ledger.reserves += own_left();
+    WEIR_CHECK(ledger.used <= ledger.capacity && ledger.reserves <= ledger.capacity - ledger.used);
+}
+
 // The nearest reserve counts: only destinations have one, so there is at most one on the way up.
 Bytes Account::reserve_left() const noexcept {
     for (const Account* account = this; account != nullptr; account = account->parent_)

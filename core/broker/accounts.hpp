@@ -91,6 +91,9 @@ public:
     // Sets bytes aside for this account while it holds less. False: they are not there.
     [[nodiscard]] bool open_reserve(Bytes reserve) noexcept;
 
+    // Another reserve in its place. The caller has seen that A2 holds with it.
+    void change_reserve(Bytes reserve) noexcept;
+
     // A charge of `bytes` to this account and all above, or nothing was changed.
     [[nodiscard]] std::optional<Charge> charge(Bytes bytes) noexcept;
     bool fits(Bytes bytes) const noexcept;

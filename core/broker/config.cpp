@@ -3,16 +3,11 @@
 // Defaults and bounds; see config.hpp.
 #include "core/broker/config.hpp"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <filesystem>
-#include <system_error>
 
 #include "core/base/bytes.hpp"
-#include "core/base/errno.hpp"
 #include "core/protocol/names.hpp"
 #include "shm/control_region.hpp"
 #include "shm/exchange.hpp"
@@ -49,24 +44,6 @@ std::string origin_of(const std::optional<Setting>& setting, const char* option,
                       std::uint64_t value) {
     return setting ? setting->origin
                    : std::string(option) + " (by default " + format_size(value) + ")";
-}
-
-// Judged only, not made: nothing is written there yet, and a check must leave no trace.
-Result<std::string, Error<StartFailure>> judge_spill_dir(const Setting& setting) {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    if (setting.value.empty()) return usage(setting.origin, "name a directory");
-    const fs::path path = fs::absolute(setting.value, error).lexically_normal();
-    if (error) return usage(setting.origin, "no such path (" + error.message() + ")");
-    fs::path existing = path;
-    while (!fs::exists(existing, error) && existing.has_relative_path())
-        existing = existing.parent_path();
-    if (!fs::is_directory(existing, error))
-        return usage(setting.origin, existing.string() + " is not a directory: name one");
-    if (::access(existing.c_str(), W_OK | X_OK) != 0)
-        return usage(setting.origin, existing.string() + " cannot be written (" +
-                                         errno_text(errno) + "): name a directory of yours");
-    return path.string();
 }
 
 // The message, its header, commit words and envelope must fit one run of pages, and while it is
@@ -115,11 +92,16 @@ void Settings::fill_from(const Settings& other) {
     const auto fill = [](std::optional<Setting>& mine, const std::optional<Setting>& theirs) {
         if (!mine) mine = theirs;
     };
-    fill(name, other.name);
-    fill(direct, other.direct);
-    fill(heap, other.heap);
-    fill(largest_message, other.largest_message);
-    fill(spill_dir, other.spill_dir);
+    for (const auto member :
+         {&Settings::name,          &Settings::largest_message, &Settings::direct,
+          &Settings::heap,          &Settings::producer_part,   &Settings::flow_threshold,
+          &Settings::flow_resume,   &Settings::flow_dwell,      &Settings::spill_dir,
+          &Settings::spill_limit,   &Settings::session_lanes,   &Settings::session_subscriptions,
+          &Settings::session_heap,  &Settings::session_direct,  &Settings::session_uncommitted,
+          &Settings::user_sessions, &Settings::user_lanes,      &Settings::user_subscriptions,
+          &Settings::user_heap,     &Settings::user_direct})
+        fill(this->*member, other.*member);
+    if (policies.empty()) policies = other.policies;
 }
 
 Machine Machine::here() {
@@ -174,11 +156,13 @@ Result<BrokerConfig, Error<StartFailure>> configure(const Settings& settings,
 
     if (auto fits = judge_memory(settings, config, machine); !fits) return fail(fits.error());
     if (auto fits = judge_largest(settings, config); !fits) return fail(fits.error());
-    if (settings.spill_dir) {
-        auto spill_dir = judge_spill_dir(*settings.spill_dir);
-        if (!spill_dir) return fail(spill_dir.error());
-        config.limits.flow.directory = std::move(*spill_dir);
-    }
+    auto limits = judge_limits(settings, config.direct_bytes, config.heap_bytes);
+    if (!limits) return fail(limits.error());
+    config.limits = std::move(*limits);
+    auto policies =
+        PolicySet({config.direct_bytes, config.largest_message}).with_file(settings.policies);
+    if (!policies) return fail(StartFailure::usage, policies.error().sentence);
+    config.policies = std::move(*policies);
     return config;
 }
 

@@ -48,9 +48,17 @@ Result<std::unique_ptr<Segment>, Error<StartFailure>> make_segment(const BrokerC
     options.largest_message = config.largest_message;
     options.epoch = epoch;
     options.limits = config.limits;
+    options.policies = config.policies;
     auto segment = Segment::create(options, clock);
     if (!segment) return fail(failure_of(segment.error().code), segment.error().sentence);
     return std::move(*segment);
+}
+
+// Policies only: what else the file says was decided when the regions were made.
+Result<PolicyChange, Refused> read_policies_again(const BrokerConfig& config, MemoryHalf& memory) {
+    auto settings = read_config_file(config.config_file);
+    if (!settings) return fail(protocol::Refusal::bad_policy, settings.error().sentence);
+    return memory.read_policies(settings->policies);
 }
 
 // The part with a listening socket: everything before it can fail, nothing after `ready` may.
@@ -76,6 +84,8 @@ Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& seg
     rules.own_uid = ::getuid();
     rules.connections_max = sessions_max + connections_extra;
     rules.doorbell = doorbell->get();
+    if (!config.config_file.empty())
+        rules.read_policies = [&] { return read_policies_again(config, memory); };
     Sessions sessions(memory, rules, clock);
     LoopInputs inputs;
     inputs.listener = listener->get();

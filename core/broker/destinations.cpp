@@ -28,6 +28,7 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
         return fail(
             heap_is_full(tables_->heap.ledger(), "another destination", destination_object_bytes));
     made->charge = std::move(*charge);
+    made->policy = tables_->policies.policy_of(name.full);
     if (!made->direct_account.open_reserve(made->policy.reserve))
         return fail(direct_is_full(tables_->direct.ledger(), name.full));
 
@@ -61,7 +62,8 @@ bool Destinations::in_use(Destination& destination) const {
     const bool named = std::any_of(
         destination.consumers.begin(), destination.consumers.end(),
         [&](std::uint32_t slot) { return tables_->subscriptions[slot]->destination != nobody; });
-    if (destination.producers != 0 || named || !destination.pending.empty()) return true;
+    if (destination.kept || destination.producers != 0 || named || !destination.pending.empty())
+        return true;
     return std::any_of(destination.lanes.begin(), destination.lanes.end(),
                        [&](LaneId id) { return anything_unread(*tables_, *tables_->lane(id)); });
 }

@@ -20,8 +20,9 @@ namespace weir::broker {
 // [flow-to-disk]
 struct FlowOptions {
     std::uint64_t threshold_bytes = 0;  // of direct memory in use: flow begins; 0: three quarters
-    std::uint64_t resume_bytes = 0;     // below it flow ends; 0: 70 %. Never above the threshold
-    std::string directory;              // absolute; empty: there is no flow to disk
+    // Below it flow ends; never above the threshold. 0: 14/15 of that, so 70 % beside 75 %.
+    std::uint64_t resume_bytes = 0;
+    std::string directory;  // absolute; empty: there is no flow to disk
     // At most so much spill space: bytes, or if 0 a share of the file system's free space when the
     // broker starts, in hundredths of a percent.
     std::uint64_t limit_bytes = 0;
@@ -33,7 +34,7 @@ constexpr std::uint64_t flow_threshold(const FlowOptions& flow, std::uint64_t di
     return flow.threshold_bytes != 0 ? flow.threshold_bytes : direct / 100 * 75;
 }
 constexpr std::uint64_t flow_resume(const FlowOptions& flow, std::uint64_t direct) noexcept {
-    return flow.resume_bytes != 0 ? flow.resume_bytes : direct / 100 * 70;
+    return flow.resume_bytes != 0 ? flow.resume_bytes : flow_threshold(flow, direct) / 15 * 14;
 }
 
 // [memory] producer-part: pages being filled and backlog; the rest is the consumer part.

@@ -167,6 +167,12 @@ void Loop::rung() {
 void Loop::signalled() {
     signalfd_siginfo info{};
     while (::read(inputs_.signals, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGHUP) {
+            log::info("signal {}: reading the policies again", info.ssi_signo);
+            if (auto change = sessions_.read_policies(); !change)
+                log::debug("signal {} has changed nothing", info.ssi_signo);
+            continue;
+        }
         log::info("signal {}: stopping", info.ssi_signo);
         stop_now_ = true;
     }

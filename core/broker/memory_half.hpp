@@ -32,6 +32,11 @@ public:
                                                           std::uint32_t prefetch) = 0;
     virtual Result<void, Refused> close_consumer(std::uint32_t session,
                                                  std::uint32_t subscription) = 0;
+    virtual Result<PolicyChange, Refused> set_policy(std::string_view pattern,
+                                                     std::string_view settings) = 0;
+    virtual Result<PolicyChange, Refused> read_policies(const std::vector<RuleText>& rules) = 0;
+    virtual Result<PolicyKeyShown, Refused> show_policy(std::string_view destination,
+                                                        std::uint32_t key) = 0;
     virtual void end_session(std::uint32_t session, Ending ending) = 0;
     virtual void suspend_session(std::uint32_t session) = 0;
     virtual void settle() = 0;

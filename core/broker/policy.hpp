@@ -39,6 +39,8 @@ struct Policy {
     std::uint32_t max_producers = 0;  // 0: no limit
     std::uint32_t max_consumers = 0;  // 0: no limit
     std::uint64_t max_depth = 0;      // messages; 0: no limit
+
+    friend bool operator==(const Policy&, const Policy&) = default;
 };
 
 // Writes it where clients and tools read it.

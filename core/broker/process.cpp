@@ -56,13 +56,13 @@ Result<StopSignals, Error<StartFailure>> StopSignals::catch_them() {
     ::sigemptyset(&read_set);
     ::sigaddset(&read_set, SIGTERM);
     ::sigaddset(&read_set, SIGINT);
+    ::sigaddset(&read_set, SIGHUP);
     Fd signals(::signalfd(-1, &read_set, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!signals) return refused("cannot watch for signals", "");
     StopSignals caught(std::move(signals));
     WEIR_CHECK(::pthread_sigmask(SIG_BLOCK, &read_set, &caught.mask_before_) == 0);
     struct sigaction ignored {};
     ignored.sa_handler = SIG_IGN;
-    WEIR_CHECK(::sigaction(SIGHUP, &ignored, &caught.hangup_before_) == 0);
     WEIR_CHECK(::sigaction(SIGPIPE, &ignored, &caught.pipe_before_) == 0);
     return caught;
 }
@@ -73,7 +73,6 @@ StopSignals::~StopSignals() {
     signalfd_siginfo late{};
     while (::read(signals_.get(), &late, sizeof(late)) == sizeof(late)) continue;
     ::sigaction(SIGPIPE, &pipe_before_, nullptr);
-    ::sigaction(SIGHUP, &hangup_before_, nullptr);
     ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
 }
 

@@ -14,8 +14,9 @@
 
 namespace weir::broker {
 
-// As long as it lives, the signals that stop a broker are blocked in this thread and can be read,
-// and those that a closed terminal or a closed pipe sends are ignored.
+// As long as it lives, the signals that stop a broker and the one that lets it read its file again
+// are blocked in this thread and can be read, and the one that a closed pipe sends is ignored. A
+// terminal that closes sends SIGHUP too: then the file is read once more, which does no harm.
 class StopSignals {
 public:
     static Result<StopSignals, Error<StartFailure>> catch_them();
@@ -31,7 +32,6 @@ private:
 
     Fd signals_;
     sigset_t mask_before_{};
-    struct sigaction hangup_before_ {};
     struct sigaction pipe_before_ {};
 };
 

@@ -10,6 +10,7 @@
 #include "core/broker/books.hpp"
 #include "core/broker/collection.hpp"
 #include "core/broker/destinations.hpp"
+#include "core/broker/policies.hpp"
 #include "core/broker/regions.hpp"
 #include "core/protocol/channel.hpp"
 #include "shm/barrier.hpp"
@@ -36,7 +37,8 @@ struct Segment::Parts {
           redelivery(tables),
           subscriptions(tables, redelivery),
           lanes(tables, grants, subscriptions),
-          destinations(tables, lanes, subscriptions, idle_ns) {}
+          destinations(tables, lanes, subscriptions, idle_ns),
+          policies(tables, destinations) {}
 
     Session& session(std::uint32_t slot) {
         WEIR_CHECK(slot < tables.sessions.size());
@@ -56,6 +58,7 @@ struct Segment::Parts {
     Subscriptions subscriptions;
     Lanes lanes;
     Destinations destinations;
+    Policies policies;
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
 };
@@ -70,6 +73,10 @@ Result<std::unique_ptr<Segment>, Refused> Segment::create(const SegmentOptions& 
     if (auto made = make_regions(parts->tables, options); !made) {
         if (parts->tables.control.bytes() != 0) ControlRegion::remove(options.name);
         return fail(made.error());
+    }
+    if (auto begun = parts->policies.begin(options.policies); !begun) {
+        ControlRegion::remove(options.name);
+        return fail(begun.error());
     }
     return std::unique_ptr<Segment>(new Segment(std::move(parts)));
 }
@@ -215,6 +222,20 @@ Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t 
     return {};
 }
 
+Result<PolicyChange, Refused> Segment::set_policy(std::string_view pattern,
+                                                  std::string_view settings) {
+    return parts_->policies.set(pattern, settings);
+}
+
+Result<PolicyChange, Refused> Segment::read_policies(const std::vector<RuleText>& rules) {
+    return parts_->policies.read_again(rules);
+}
+
+Result<PolicyKeyShown, Refused> Segment::show_policy(std::string_view destination,
+                                                     std::uint32_t key) const {
+    return parts_->policies.show(destination, key);
+}
+
 // Left or died makes no difference here: either proves that the process will not touch its lanes
 // and notes again, and what it did last is read from them.
 void Segment::end_session(std::uint32_t slot, Ending) {
@@ -289,7 +310,9 @@ bool Segment::turn() {
     }) || more;
     more = parts_->lanes.finish_closing() || more;
     parts_->grants.serve_waiting();
-    return extend_direct(tables) || more;
+    more = extend_direct(tables) || more;
+    parts_->policies.make_named();
+    return more;
 }
 
 void Segment::tick() {

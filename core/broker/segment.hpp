@@ -31,6 +31,7 @@
 #include "core/base/fd.hpp"
 #include "core/base/result.hpp"
 #include "core/broker/limit_options.hpp"
+#include "core/broker/policy_set.hpp"
 #include "core/protocol/messages.hpp"
 
 namespace weir::broker {
@@ -44,6 +45,7 @@ struct SegmentOptions {
     std::uint64_t epoch = 1;
     std::uint64_t idle_destination_ns = 60 * ns_per_s;
     LimitOptions limits;
+    PolicySet policies;
 };
 
 // What the kernel says about a client, kept so that a reused pid is told apart.
@@ -89,6 +91,22 @@ struct Discarded {
     std::uint64_t bytes = 0;
 };
 
+// What a change of policies did.
+struct PolicyChange {
+    std::uint64_t generation = 0;    // counts changes
+    std::uint32_t destinations = 0;  // whose policy is another now
+    std::uint32_t over_limit = 0;    // of them, those that hold more than their limit
+    std::string note;                // for people, may be empty
+};
+
+// One key of a policy in force.
+struct PolicyKeyShown {
+    std::uint64_t generation = 0;
+    PolicyValue value;
+    std::string text;
+    PolicySource source;
+};
+
 class Segment {
 public:
     // Creates and allocates all regions. Nobody sees them before `publish`. The clock outlives the
@@ -114,6 +132,12 @@ public:
     Result<ConsumerAnswer, Refused> open_consumer(std::uint32_t session, std::string_view pattern,
                                                   std::uint32_t notes, std::uint32_t prefetch);
     Result<void, Refused> close_consumer(std::uint32_t session, std::uint32_t subscription);
+
+    // Other policies, for all destinations at once and for those to come; or nothing was changed.
+    Result<PolicyChange, Refused> set_policy(std::string_view pattern, std::string_view settings);
+    Result<PolicyChange, Refused> read_policies(const std::vector<RuleText>& rules);
+    Result<PolicyKeyShown, Refused> show_policy(std::string_view destination,
+                                                std::uint32_t key) const;
 
     // Everything that the session held is freed or handed on, exactly once.
     void end_session(std::uint32_t session, Ending ending);

@@ -37,6 +37,17 @@ public:
                                          std::uint32_t subscription) override {
         return segment_.close_consumer(session, subscription);
     }
+    Result<PolicyChange, Refused> set_policy(std::string_view pattern,
+                                             std::string_view settings) override {
+        return segment_.set_policy(pattern, settings);
+    }
+    Result<PolicyChange, Refused> read_policies(const std::vector<RuleText>& rules) override {
+        return segment_.read_policies(rules);
+    }
+    Result<PolicyKeyShown, Refused> show_policy(std::string_view destination,
+                                                std::uint32_t key) override {
+        return segment_.show_policy(destination, key);
+    }
     void end_session(std::uint32_t session, Ending ending) override {
         segment_.end_session(session, ending);
     }

@@ -153,6 +153,13 @@ void Sessions::dispatch(Connection& connection, const protocol::Packet& packet) 
         case Kind::settle: understood = handle<protocol::Settle>(connection, packet); break;
         case Kind::bye: understood = handle<protocol::Bye>(connection, packet); break;
         case Kind::stop: understood = handle<protocol::Stop>(connection, packet); break;
+        case Kind::set_policy: understood = handle<protocol::SetPolicy>(connection, packet); break;
+        case Kind::read_policies:
+            understood = handle<protocol::ReadPolicies>(connection, packet);
+            break;
+        case Kind::show_policy:
+            understood = handle<protocol::ShowPolicy>(connection, packet);
+            break;
         case Kind::hello:
             return reject(connection, header.request, Refusal::bad_request,
                           "this session has already said hello");
@@ -229,6 +236,70 @@ void Sessions::on(Connection& connection, const protocol::Stop& request) {
     const std::uint64_t now = clock_.now_ns();
     const std::uint64_t deadline = now + std::min(request.drain_ns, UINT64_MAX - now);
     stop_deadline_ns_ = std::min(stop_deadline_ns_.value_or(UINT64_MAX), deadline);
+}
+
+// A text that fills its field may have been cut: half a value must not be taken for one.
+void Sessions::on(Connection& connection, const protocol::SetPolicy& request) {
+    const std::string_view pattern = protocol::read_text(request.pattern);
+    const std::string_view settings = protocol::read_text(request.settings);
+    if (settings.size() == sizeof(request.settings) || pattern.size() == sizeof(request.pattern))
+        return refuse(connection, request.header.request, Refusal::bad_policy,
+                      "that is longer than a request may be: set fewer keys at once");
+    auto change = memory_.set_policy(pattern, settings);
+    if (change)
+        log::info("session {} (pid {}) has set a policy: {} destinations have another now",
+                  connection.session, connection.pid, change->destinations);
+    answer_change(connection, request.header.request, change);
+}
+
+void Sessions::on(Connection& connection, const protocol::ReadPolicies& request) {
+    answer_change(connection, request.header.request, read_policies());
+}
+
+void Sessions::on(Connection& connection, const protocol::ShowPolicy& request) {
+    auto shown = memory_.show_policy(protocol::read_text(request.destination), request.key);
+    if (!shown)
+        return refuse(connection, request.header.request, shown.error().code,
+                      shown.error().sentence);
+    protocol::PolicyShown answered{};
+    answered.generation = shown->generation;
+    answered.number = shown->value.number;
+    answered.messages = shown->value.messages;
+    answered.key = request.key;
+    answered.origin = static_cast<std::uint32_t>(shown->source.origin);
+    protocol::copy_text(answered.name, name_of(static_cast<PolicyKey>(request.key)));
+    protocol::copy_text(answered.value, shown->text);
+    protocol::copy_text(answered.written, shown->source.written);
+    protocol::copy_text(answered.pattern, shown->source.pattern);
+    protocol::copy_text(answered.place, shown->source.place);
+    answer(connection, request.header.request, answered);
+}
+
+void Sessions::answer_change(Connection& connection, std::uint64_t request,
+                             const Result<PolicyChange, Refused>& change) {
+    if (!change) return refuse(connection, request, change.error().code, change.error().sentence);
+    protocol::PolicyChanged changed{};
+    changed.generation = change->generation;
+    changed.destinations = change->destinations;
+    changed.over_limit = change->over_limit;
+    protocol::copy_text(changed.note, change->note);
+    answer(connection, request, changed);
+}
+
+Result<PolicyChange, Refused> Sessions::read_policies() {
+    if (!rules_.read_policies)
+        return fail(Refusal::not_found,
+                    "this broker was started without a configuration file: "
+                    "start it with --config");
+    auto change = rules_.read_policies();
+    if (change) {
+        log::info("the policies were read again: {} destinations have another now",
+                  change->destinations);
+        if (!change->note.empty()) log::warning("{}", change->note);
+    } else {
+        log::error("the policies were not taken, nothing is changed: {}", change.error().sentence);
+    }
+    return change;
 }
 
 template <class Message>

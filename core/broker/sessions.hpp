@@ -30,6 +30,7 @@
 #ifndef WEIR_CORE_BROKER_SESSIONS_HPP
 #define WEIR_CORE_BROKER_SESSIONS_HPP
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -52,6 +53,8 @@ struct SessionRules {
     std::uint32_t own_uid = 0;          // this user and root may attach
     std::uint32_t connections_max = 0;  // beyond it, a newcomer is told so and closed
     int doorbell = -1;                  // eventfd that clients ring, handed over with the welcome
+    // Reads the configuration file again; empty: there is none.
+    std::function<Result<PolicyChange, Refused>()> read_policies;
     std::uint64_t greeting_ns = 5 * ns_per_s;  // how long a connection may stay without a hello
 };
 
@@ -84,6 +87,10 @@ public:
     // Tells everybody who asked for it what the stop discarded.
     void answer_stops(std::uint64_t messages, std::uint64_t bytes);
 
+    // The policies of the configuration file take the place of those read before; its outcome is
+    // logged.
+    Result<PolicyChange, Refused> read_policies();
+
     // Connections that are not over, suspended sessions included.
     std::size_t living() const noexcept { return living_; }
     std::uint64_t sessions_opened() const noexcept { return sessions_opened_; }
@@ -111,6 +118,11 @@ private:
     void on(Connection& connection, const protocol::Settle& request);
     void on(Connection& connection, const protocol::Bye& request);
     void on(Connection& connection, const protocol::Stop& request);
+    void on(Connection& connection, const protocol::SetPolicy& request);
+    void on(Connection& connection, const protocol::ReadPolicies& request);
+    void on(Connection& connection, const protocol::ShowPolicy& request);
+    void answer_change(Connection& connection, std::uint64_t request,
+                       const Result<PolicyChange, Refused>& change);
 
     template <class Message>
     bool handle(Connection& connection, const protocol::Packet& packet);

@@ -11,23 +11,15 @@
 #include <cstdint>
 #include <string>
 
-#include "core/base/result.hpp"
+#include "core/broker/request_session.hpp"
 #include "core/broker/segment.hpp"
 #include "core/protocol/places.hpp"
 
 namespace weir::broker {
 
-enum class StopFailure {
-    no_broker,  // nobody listens under that name
-    refused,    // the broker answered with a refusal
-    hung_up,    // it ended the connection without a word
-    silent,     // it did not answer, or did not end, in time
-    system,     // a call failed
-};
-
 // `drain_ns`: how long consumers may go on reading first.
-Result<Discarded, Error<StopFailure>> stop_broker(const std::string& name, const Places& places,
-                                                  std::uint64_t drain_ns);
+Result<Discarded, Error<RequestFailure>> stop_broker(const std::string& name, const Places& places,
+                                                     std::uint64_t drain_ns);
 
 }  // namespace weir::broker
 

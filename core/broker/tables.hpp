@@ -33,7 +33,7 @@
 #include "core/broker/accounts.hpp"
 #include "core/broker/exchange_blocks.hpp"
 #include "core/broker/page_allocator.hpp"
-#include "core/broker/policy.hpp"
+#include "core/broker/policy_set.hpp"
 #include "shm/claims.hpp"
 #include "shm/control_region.hpp"
 #include "shm/signals.hpp"
@@ -199,6 +199,7 @@ struct Destination {
 
     EndedBooks ended;
     std::uint64_t idle_since_ns = 0;  // 0: in use
+    bool kept = false;                // stays although nobody uses it (policies.hpp)
 
     bool has_claims() const noexcept { return claims.base != nullptr; }
 };
@@ -252,6 +253,7 @@ struct Tables {
     Account heap_root{heap, nullptr};
     Charge fixed_charge;  // control, signals, these tables
     PageAllocator units;
+    PolicySet policies;  // in force (policies.hpp)
 
     std::vector<LaneHistory> histories;
     std::vector<std::unique_ptr<Destination>> destinations;

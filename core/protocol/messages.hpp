@@ -15,6 +15,7 @@
 //      open_consumer ----------------> attaches it to every lane
 //            <------------------------ consumer_opened [+ exchange block] [+ claims]
 //      close_..., settle, stop ------> done
+//      set_policy, show_policy ------> policy_changed, policy_shown
 //      bye --------------------------> done, then both close: nothing of this session is in use any
 //      more
 //
@@ -48,6 +49,11 @@ enum class Kind : std::uint32_t {
     stopped,
     bye,
     done,
+    set_policy,     // change the policies of the running broker
+    read_policies,  // read them again from the broker's configuration file
+    policy_changed,
+    show_policy,  // one key of the policy of one destination, and why it is so
+    policy_shown,
 };
 
 // Why a request was refused. The sentence beside it says what to do.
@@ -63,6 +69,8 @@ enum class Refusal : std::uint32_t {
     not_found,       // closing what is not open
     stopping,        // the broker is ending
     system,          // an operating system call failed
+    bad_policy,      // a key or a value that no policy has
+    policy_does_not_fit,  // well written, but it cannot hold, or not now
 };
 
 struct Header {
@@ -173,6 +181,54 @@ struct Settle {
     Header header;
 };
 
+// For a destination or a pattern: "key=value", a line each. The value `default` takes back what was
+// set before.
+struct SetPolicy {
+    static constexpr Kind kind = Kind::set_policy;
+    Header header;
+    char pattern[name_bytes];
+    char settings[744];
+};
+
+struct ReadPolicies {
+    static constexpr Kind kind = Kind::read_policies;
+    Header header;
+};
+
+struct PolicyChanged {
+    static constexpr Kind kind = Kind::policy_changed;
+    Header header;
+    std::uint64_t generation;    // counts changes
+    std::uint32_t destinations;  // whose policy is another now
+    std::uint32_t over_limit;    // of them, those that hold more than their limit
+    char note[492];              // for people, may be empty
+};
+
+struct ShowPolicy {
+    static constexpr Kind kind = Kind::show_policy;
+    Header header;
+    std::uint32_t key;  // counts from 0; not_found: there are no more
+    std::uint32_t reserved;
+    char destination[name_bytes];
+};
+
+// Keys are asked for one by one, because a place may be long. If the generation differs between two
+// answers, they are of two policies, and all are asked for again.
+struct PolicyShown {
+    static constexpr Kind kind = Kind::policy_shown;
+    Header header;
+    std::uint64_t generation;
+    std::uint64_t number;    // bytes, nanoseconds, a count, the number of a word; 0: none
+    std::uint64_t messages;  // rate: messages a second
+    std::uint32_t key;
+    std::uint32_t origin;  // 0: by default, 1: the file, 2: set at run time
+    char name[32];
+    char value[64];    // as one may write it
+    char written[64];  // as somebody wrote it
+    char pattern[name_bytes];
+    char place[480];  // of the file
+};
+
 struct Stop {
     static constexpr Kind kind = Kind::stop;
     Header header;
@@ -197,6 +253,7 @@ struct Done {
 };
 
 static_assert(sizeof(ProducerOpened) <= packet_bytes_max && sizeof(Refused) <= packet_bytes_max);
+static_assert(sizeof(SetPolicy) <= packet_bytes_max && sizeof(PolicyShown) <= packet_bytes_max);
 
 }  // namespace weir::protocol
 

@@ -38,9 +38,9 @@ COMMANDS = {                            # tools/NAME.cpp and tools/NAME_*: what 
     "top":    {"core/base", "core/protocol", "core/inspect"},
     "doctor": {"core/base", "core/protocol", "core/inspect"},
     "plan":   {"core/base", "core/protocol"},
-    "policy": {"core/base", "core/protocol", PUBLIC},
-    "purge":  {"core/base", "core/protocol", PUBLIC},
-    "rm":     {"core/base", "core/protocol", PUBLIC},
+    "policy": {"core/base", "core/protocol", "core/broker"},
+    "purge":  {"core/base", "core/protocol", "core/broker"},
+    "rm":     {"core/base", "core/protocol", "core/broker"},
     "bench":  {"core/base", "bench", "bench/probes", "core/inspect", PUBLIC},
 }
 

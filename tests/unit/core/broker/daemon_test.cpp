@@ -20,6 +20,7 @@
 #include "core/base/clock.hpp"
 #include "core/broker/background.hpp"
 #include "core/broker/peer.hpp"
+#include "core/broker/policy_request.hpp"
 #include "core/broker/stop_request.hpp"
 #include "core/protocol/channel.hpp"
 #include "shm/control_region.hpp"
@@ -139,7 +140,7 @@ TEST_F(DaemonTest, AStartThatFailsLateLeavesNothingEither) {
 TEST_F(DaemonTest, StoppingWhatDoesNotRunSaysSo) {
     auto stopped = stop_broker(config_.name, config_.places, 0);
     ASSERT_FALSE(stopped);
-    EXPECT_EQ(stopped.error().code, StopFailure::no_broker);
+    EXPECT_EQ(stopped.error().code, RequestFailure::no_broker);
 }
 
 TEST_F(DaemonTest, InTheBackgroundItReportsAndStopsOnSigterm) {
@@ -153,6 +154,44 @@ TEST_F(DaemonTest, InTheBackgroundItReportsAndStopsOnSigterm) {
     ASSERT_EQ(::waitpid(news->pid, &status, 0), news->pid);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
     EXPECT_TRUE(leaves_nothing());
+}
+
+TEST_F(DaemonTest, OnSighupItReadsItsPoliciesAgainAllOrNone) {
+    config_.config_file = base_ + "/weir.toml";
+    const auto write = [&](const std::string& text) { std::ofstream(config_.config_file) << text; };
+    const auto limit = [&] {
+        auto report = show_policy(config_.name, config_.places, "queue://a");
+        return report ? report->lines.at(0).value : report.error().sentence;
+    };
+    auto news = run_in_background(config_);
+    ASSERT_TRUE(news) << news.error().sentence;
+    EXPECT_EQ(limit(), "none");
+    write("[[policy]]\nmatch = \"queue://>\"\nlimit = \"1MiB\"\n");
+    ASSERT_EQ(::kill(news->pid, SIGHUP), 0);
+    // The signal is taken in the loop's own time.
+    for (int look = 0; look < 5000 && limit() != "1MiB"; ++look) ::usleep(1000);
+    EXPECT_EQ(limit(), "1MiB");
+    write("[[policy]]\nmatch = \"queue://>\"\nlimit = \"2MiB\"\nreserve = \"3MiB\"\n");
+    ASSERT_EQ(::kill(news->pid, SIGHUP), 0);
+    const auto refused = read_policies(config_.name, config_.places);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().sentence.find("weir.toml:4: "), std::string::npos)
+        << refused.error().sentence;
+    EXPECT_EQ(limit(), "1MiB");
+    EXPECT_TRUE(set_policy(config_.name, config_.places, "queue://a", {"limit=2MiB"}));
+    EXPECT_EQ(limit(), "2MiB");
+    const auto bad = set_policy(config_.name, config_.places, "queue://a", {"limit=2MiBs"});
+    ASSERT_FALSE(bad);
+    EXPECT_EQ(bad.error().code, RequestFailure::usage) << bad.error().sentence;
+    const auto longer =
+        set_policy(config_.name, config_.places, "queue://a", {std::string(800, 'x')});
+    ASSERT_FALSE(longer);
+    EXPECT_EQ(longer.error().code, RequestFailure::usage);
+    ASSERT_TRUE(stop_broker(config_.name, config_.places, 0));
+    ::waitpid(news->pid, nullptr, 0);
+    const auto nobody = show_policy(config_.name, config_.places, "queue://a");
+    ASSERT_FALSE(nobody);
+    EXPECT_EQ(nobody.error().code, RequestFailure::no_broker);
 }
 
 TEST_F(DaemonTest, InTheBackgroundAFailureIsReportedWithItsSentence) {
@@ -171,7 +210,7 @@ TEST_F(DaemonTest, WhatAKilledBrokerLeftIsClearedByTheNextWhichSaysSo) {
     EXPECT_TRUE(fs::exists(control_path()));
     auto nobody = stop_broker(config_.name, config_.places, 0);
     ASSERT_FALSE(nobody);
-    EXPECT_EQ(nobody.error().code, StopFailure::no_broker) << nobody.error().sentence;
+    EXPECT_EQ(nobody.error().code, RequestFailure::no_broker) << nobody.error().sentence;
 
     const Ready news = start();
     ASSERT_EQ(news.notices.size(), 1u);

@@ -56,6 +56,23 @@ public:
     Result<void, Refused> close_consumer(std::uint32_t, std::uint32_t) override {
         return fail(protocol::Refusal::not_found, "it is not open");
     }
+    Result<PolicyChange, Refused> set_policy(std::string_view pattern,
+                                             std::string_view settings) override {
+        record("policy " + std::string(pattern) + " " + std::string(settings));
+        if (settings.empty()) return fail(protocol::Refusal::bad_policy, "it says nothing");
+        return PolicyChange{5, 2, 1, "a note"};
+    }
+    Result<PolicyChange, Refused> read_policies(const std::vector<RuleText>& rules) override {
+        record("read " + std::to_string(rules.size()));
+        return PolicyChange{};
+    }
+    Result<PolicyKeyShown, Refused> show_policy(std::string_view destination,
+                                                std::uint32_t key) override {
+        if (key >= policy_keys) return fail(protocol::Refusal::not_found, "there is no such key");
+        const PolicySource source{PolicyOrigin::file, std::string(destination), "weir.toml:3",
+                                  "1%"};
+        return PolicyKeyShown{7, {.number = 4096}, "4KiB", source};
+    }
     void end_session(std::uint32_t session, Ending ending) override {
         record((ending == Ending::died ? "died " : "left ") + std::to_string(session));
         if (alive.erase(session) == 0) record("ended twice");  // S1
