@@ -238,11 +238,11 @@ void Sessions::on(Connection& connection, const protocol::Stop& request) {
     stop_deadline_ns_ = std::min(stop_deadline_ns_.value_or(UINT64_MAX), deadline);
 }
 
-// A text that fills its field may have been cut: half a value must not be taken for one.
+// A text without an end may have been cut: half a value must not be taken for one.
 void Sessions::on(Connection& connection, const protocol::SetPolicy& request) {
     const std::string_view pattern = protocol::read_text(request.pattern);
     const std::string_view settings = protocol::read_text(request.settings);
-    if (settings.size() == sizeof(request.settings) || pattern.size() == sizeof(request.pattern))
+    if (request.settings[settings.size()] != '\0' || request.pattern[pattern.size()] != '\0')
         return refuse(connection, request.header.request, Refusal::bad_policy,
                       "that is longer than a request may be: set fewer keys at once");
     auto change = memory_.set_policy(pattern, settings);
