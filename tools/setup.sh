@@ -5,7 +5,9 @@
 #
 #   tools/setup.sh           what building and the demonstration need
 #   tools/setup.sh --tests   that, and what only the tests need
+#   tools/setup.sh --bench   what building needs, and the peers that bench/ sets beside Weir
 #
+# Servers that come with peers are not started: the benchmark starts its own.
 # It changes nothing else. Root or sudo is needed only if a package is missing.
 set -euo pipefail
 
@@ -22,12 +24,21 @@ test_packages=(
     clang-format
 )
 
+bench_packages=(
+    libbenchmark-dev
+    libzmq3-dev libnng-dev
+    iceoryx libiceoryx-posh-dev
+    redis-server libhiredis-dev
+    nats-server libnats-dev
+)
+
 wanted=("${build_packages[@]}")
 case "${1:-}" in
     '') ;;
     --tests) wanted+=("${test_packages[@]}") ;;
-    --help) sed -n '4,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "setup: unknown argument \"$1\": only --tests is known" >&2; exit 2 ;;
+    --bench) wanted+=("${bench_packages[@]}") ;;
+    --help) sed -n '4,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "setup: unknown argument \"$1\": only --tests and --bench are known" >&2; exit 2 ;;
 esac
 
 give_up() {
@@ -57,6 +68,13 @@ as_root=(env DEBIAN_FRONTEND=noninteractive)
 if ((EUID != 0)); then
     command -v sudo >/dev/null || give_up "neither root nor sudo: run this script as root once"
     as_root=(sudo "${as_root[@]}")
+fi
+# Debian asks this file before it starts a service of a package that it installs.
+policy=/usr/sbin/policy-rc.d
+if [[ ${1:-} == --bench && ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
 fi
 install=("${as_root[@]}" apt-get install -y --no-install-recommends "${missing[@]}")
 # The package lists may be absent or too old: fetch them only when the first attempt needs it.

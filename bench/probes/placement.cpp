@@ -47,6 +47,13 @@ bool pin_to(int processor) noexcept {
     return ::sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
+bool pin_to_either(const std::array<int, 2>& processors) noexcept {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int processor : processors) CPU_SET(static_cast<std::size_t>(processor), &set);
+    return ::sched_setaffinity(0, sizeof set, &set) == 0;
+}
+
 Placement choose_placement() {
     std::vector<int> usable = usable_processors();
     Placement placement;

@@ -28,6 +28,7 @@ Placement choose_placement();
 
 // Pins the calling thread; false where the kernel refuses.
 bool pin_to(int processor) noexcept;
+bool pin_to_either(const std::array<int, 2>& processors) noexcept;
 
 }  // namespace weir::bench
 

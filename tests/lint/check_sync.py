@@ -26,7 +26,8 @@ import sys
 import house
 
 FOLDERS = ["shm", "io", "core", "bench", "tools"]
-TABLES = ["shm/LAYOUT.md", "bench/README.md", "bench/probes/README.md"]
+TABLES = ["shm/LAYOUT.md", "bench/README.md", "bench/probes/README.md",
+          "bench/scenarios/README.md"]
 
 CALL = re.compile(r"(?:\.|->)\s*(load|store|exchange|fetch_\w+|compare_exchange_\w+|test_and_set"
                   r"|wait)\s*\(")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See process_pair.hpp. The parent watches its children through pidfds: no signal handler is
+// See process_group.hpp. The parent watches its children through pidfds: no signal handler is
 // touched, no other child of the caller is reaped, and a number cannot be reused before the wait.
-#include "bench/probes/process_pair.hpp"
+#include "bench/probes/process_group.hpp"
 
 #include <poll.h>
 #include <sched.h>
@@ -16,8 +16,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/clock.hpp"
 #include "core/base/fd.hpp"
@@ -31,19 +33,28 @@ struct Complaint {
     std::array<char, 240> sentence;
 };
 
-struct PairArea {
+struct GroupArea {
     Meeting meeting;
-    std::array<Complaint, 2> complaints;
+    std::array<Complaint, group_members_max> complaints;
 };
 
 constexpr int complained = 3;  // exit status of a side that returned an error
 
-[[noreturn]] void run_side(const PairPlan& plan, const Side& side, std::size_t index,
-                           PairArea& area, pid_t parent) {
+void take_seat(const Placement& placement, Seat seat) noexcept {
+    if (!placement.pinnable) return;
+    if (seat == Seat::either) {
+        pin_to_either(placement.processors);
+    } else {
+        pin_to(placement.processors[seat == Seat::first ? 0 : 1]);
+    }
+}
+
+[[noreturn]] void run_side(const PairPlan& plan, const Member& member, std::size_t index,
+                           GroupArea& area, pid_t parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(0);  // it died before the line above: P2
-    if (plan.placement.pinnable) pin_to(plan.placement.processors[index]);
-    Probed<void> done = side(area.meeting);
+    take_seat(plan.placement, member.seat);
+    Probed<void> done = member.side(area.meeting);
     if (done) ::_exit(0);
     Complaint& complaint = area.complaints[index];
     complaint.fault = done.error().code;
@@ -85,13 +96,17 @@ private:
     bool reaped_ = false;
 };
 
-constexpr std::array<std::string_view, 2> side_names{"first", "second"};
+std::string side_name(std::size_t index) {
+    constexpr std::array<std::string_view, 6> names{"first",  "second", "third",
+                                                    "fourth", "fifth",  "sixth"};
+    return index < names.size() ? std::string(names[index]) : std::to_string(index + 1) + "th";
+}
 
 Probed<void> judge(const PairPlan& plan, const Child& child, std::size_t index,
-                   const PairArea& area) {
+                   const GroupArea& area) {
     int status = child.status();
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-    std::string who = plan.name + ": the " + std::string(side_names[index]) + " process ";
+    std::string who = plan.name + ": the " + side_name(index) + " process ";
     if (WIFEXITED(status) && WEXITSTATUS(status) == complained) {
         const Complaint& complaint = area.complaints[index];
         return fail(complaint.fault, who + "says: " + complaint.sentence.data());
@@ -104,13 +119,14 @@ Probed<void> judge(const PairPlan& plan, const Child& child, std::size_t index,
                 who + "left with status " + std::to_string(WEXITSTATUS(status)));
 }
 
-// Waits for both in the order in which they end; the first failure ends the wait.
-Probed<void> await(const PairPlan& plan, std::array<Child*, 2> children, const PairArea& area) {
+// Waits for all in the order in which they end; the first failure ends the wait.
+Probed<void> await(const PairPlan& plan, std::span<Child* const> children, const GroupArea& area) {
     std::uint64_t deadline_ns = monotonic_ns() + plan.deadline_ns;
-    while (!children[0]->reaped() || !children[1]->reaped()) {
-        std::array<pollfd, 2> looks{};
-        for (std::size_t i = 0; i < 2; ++i) {
-            looks[i] = {children[i]->reaped() ? -1 : children[i]->pidfd(), POLLIN, 0};
+    std::size_t alive = children.size();
+    while (alive != 0) {
+        std::vector<pollfd> looks;
+        for (const Child* child : children) {
+            looks.push_back({child->reaped() ? -1 : child->pidfd(), POLLIN, 0});
         }
         std::uint64_t now_ns = monotonic_ns();
         if (now_ns >= deadline_ns) {
@@ -122,9 +138,10 @@ Probed<void> await(const PairPlan& plan, std::array<Child*, 2> children, const P
         if (::poll(looks.data(), looks.size(), wait_ms) == -1 && errno != EINTR) {
             return fail_with_errno(ProbeFault::no_process, plan.name + ": poll");
         }
-        for (std::size_t i = 0; i < 2; ++i) {
+        for (std::size_t i = 0; i < children.size(); ++i) {
             if (children[i]->reaped() || (looks[i].revents & POLLIN) == 0) continue;
             children[i]->reap();
+            --alive;
             Probed<void> verdict = judge(plan, *children[i], i, area);
             if (!verdict) return verdict;
         }
@@ -135,32 +152,33 @@ Probed<void> await(const PairPlan& plan, std::array<Child*, 2> children, const P
 }  // namespace
 
 void Meeting::begin() noexcept {
-    // SYNC(probe_meeting) release: what this side prepared is visible before the other begins.
+    // SYNC(probe_meeting) release: what this side prepared is visible before another begins.
     arrived_.fetch_add(1, std::memory_order_release);
-    // SYNC(probe_meeting) acquire: pairs with the other side's arrival above.
-    while (arrived_.load(std::memory_order_acquire) < 2) ::sched_yield();
+    // SYNC(probe_meeting) acquire: pairs with the other sides' arrivals above.
+    while (arrived_.load(std::memory_order_acquire) < expected_) ::sched_yield();
 }
 
-Probed<void> run_pair(const PairPlan& plan, const Side& first, const Side& second) {
-    auto area = SharedArea::create(sizeof(PairArea));
-    if (!area) return fail(area.error());
-    PairArea& shared = area->front<PairArea>();
-    pid_t parent = ::getpid();
-
-    pid_t one = ::fork();
-    if (one == 0) run_side(plan, first, 0, shared, parent);
-    if (one == -1) return fail_with_errno(ProbeFault::no_process, plan.name + ": fork");
-    Child first_child(one);
-
-    pid_t two = ::fork();
-    if (two == 0) run_side(plan, second, 1, shared, parent);
-    if (two == -1) return fail_with_errno(ProbeFault::no_process, plan.name + ": fork");
-    Child second_child(two);
-
-    if (!first_child.watchable() || !second_child.watchable()) {
-        return fail_with_errno(ProbeFault::no_process, plan.name + ": pidfd_open");
+Probed<void> run_group(const PairPlan& plan, std::span<const Member> members) {
+    if (members.size() > group_members_max) {
+        return fail(ProbeFault::not_possible, plan.name + ": too many processes");
     }
-    return await(plan, {&first_child, &second_child}, shared);
+    auto area = SharedArea::create(sizeof(GroupArea));
+    if (!area) return fail(area.error());
+    GroupArea& shared = area->front<GroupArea>();
+    shared.meeting.expect(static_cast<std::uint32_t>(members.size()));
+    const pid_t parent = ::getpid();
+    std::vector<std::unique_ptr<Child>> owned;
+    std::vector<Child*> children;
+    for (const Member& member : members) {
+        const pid_t pid = ::fork();
+        if (pid == 0) run_side(plan, member, owned.size(), shared, parent);
+        if (pid == -1) return fail_with_errno(ProbeFault::no_process, plan.name + ": fork");
+        children.push_back(owned.emplace_back(std::make_unique<Child>(pid)).get());
+        if (!owned.back()->watchable()) {
+            return fail_with_errno(ProbeFault::no_process, plan.name + ": pidfd_open");
+        }
+    }
+    return await(plan, children, shared);
 }
 
 }  // namespace weir::bench
