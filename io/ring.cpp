@@ -14,7 +14,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <deque>
+#include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -101,7 +104,22 @@ struct Ring::Inside {
         return deadlines[static_cast<std::size_t>(entry - ring.sq.sqes)];
     }
 
+    // The place of the registered buffer that holds all of `piece`, or none.
+    std::optional<int> place_of(const iovec& piece) const noexcept {
+        const auto* const first = static_cast<const std::byte*>(piece.iov_base);
+        for (std::size_t place = 0; place < buffers.size(); ++place) {
+            const std::span<std::byte> buffer = buffers[place];
+            const bool inside = std::greater_equal<>{}(first, buffer.data()) &&
+                                std::less_equal<>{}(first, buffer.data() + buffer.size());
+            if (!buffer.empty() && inside &&
+                piece.iov_len <= static_cast<std::size_t>(buffer.data() + buffer.size() - first))
+                return static_cast<int>(place);
+        }
+        return std::nullopt;
+    }
+
     io_uring ring{};
+    std::vector<std::span<std::byte>> buffers;  // by place; empty: not registered
     std::vector<__kernel_timespec> deadlines;
     std::deque<Completion> noted;
     std::vector<Completion> handed_out;
@@ -177,6 +195,96 @@ void Ring::cancel(Token target, Token token) {
     ::io_uring_sqe_set_data64(entry, token);
 }
 
+void Ring::open(const char* path, int flags, unsigned mode, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_openat(entry, AT_FDCWD, path, flags | O_CLOEXEC, mode);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::close(int fd, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_close(entry, fd);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::unlink(const char* path, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_unlink(entry, path, 0);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::make_directory(const char* path, unsigned mode, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_mkdir(entry, path, mode);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::allocate(int fd, int mode, std::uint64_t offset, std::uint64_t bytes, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_fallocate(entry, fd, mode, static_cast<off_t>(offset),
+                              static_cast<off_t>(bytes));
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::sync_data(int fd, Token token) {
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    ::io_uring_prep_fsync(entry, fd, IORING_FSYNC_DATASYNC);
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::write_at(int fd, std::span<const iovec> pieces, std::uint64_t offset, Token token) {
+    WEIR_CHECK(!pieces.empty() && pieces.size() <= IOV_MAX);
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    const auto place = pieces.size() == 1 ? inside_->place_of(pieces[0]) : std::nullopt;
+    if (place) {
+        ::io_uring_prep_write_fixed(entry, fd, pieces[0].iov_base,
+                                    static_cast<unsigned>(pieces[0].iov_len), offset, *place);
+    } else {
+        ::io_uring_prep_writev(entry, fd, pieces.data(), static_cast<unsigned>(pieces.size()),
+                               offset);
+    }
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+void Ring::read_at(int fd, std::span<const iovec> pieces, std::uint64_t offset, Token token) {
+    WEIR_CHECK(!pieces.empty() && pieces.size() <= IOV_MAX);
+    io_uring_sqe* entry = inside_->entry_for(token);
+    if (entry == nullptr) return;
+    const auto place = pieces.size() == 1 ? inside_->place_of(pieces[0]) : std::nullopt;
+    if (place) {
+        ::io_uring_prep_read_fixed(entry, fd, pieces[0].iov_base,
+                                   static_cast<unsigned>(pieces[0].iov_len), offset, *place);
+    } else {
+        ::io_uring_prep_readv(entry, fd, pieces.data(), static_cast<unsigned>(pieces.size()),
+                              offset);
+    }
+    ::io_uring_sqe_set_data64(entry, token);
+}
+
+int Ring::make_buffer_places(unsigned places) {
+    const int made = ::io_uring_register_buffers_sparse(&inside_->ring, places);
+    if (made == 0) inside_->buffers.resize(places);
+    return made;
+}
+
+int Ring::register_buffer(unsigned place, std::span<std::byte> buffer) {
+    WEIR_CHECK(place < inside_->buffers.size());
+    const iovec piece{buffer.data(), buffer.size()};
+    const __u64 no_tag = 0;
+    const int taken =
+        ::io_uring_register_buffers_update_tag(&inside_->ring, place, &piece, &no_tag, 1);
+    if (taken < 0) return taken;
+    inside_->buffers[place] = buffer;
+    return 0;
+}
+
 Result<Wake, Error<RingFailure>> Ring::wait(std::uint64_t timeout_ns) {
     if (!inside_->noted.empty()) {
         // A failure shows again when there is nothing noted any more.
@@ -211,7 +319,7 @@ Result<Wake, Error<RingFailure>> Ring::wait(std::uint64_t timeout_ns) {
 }
 
 std::span<const Completion> Ring::drain(std::size_t count) {
-    auto& [ring, deadlines, noted, handed_out, setup_error] = *inside_;
+    auto& [ring, buffers, deadlines, noted, handed_out, setup_error] = *inside_;
     handed_out.clear();
     count = std::min(count, handed_out.capacity());
     while (handed_out.size() < count && !noted.empty()) {

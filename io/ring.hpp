@@ -31,6 +31,7 @@
 #define WEIR_IO_RING_HPP
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -99,6 +100,25 @@ public:
     // Ends what was queued under `target`, which completes with -ECANCELED; `token` completes with
     // 0, with -ENOENT if there was nothing, with -EALREADY if it was too late.
     void cancel(Token target, Token token);
+
+    // Files. What may block the kernel does in threads of its own, never in this one. Paths and
+    // pieces stay as they are until the completion (R3).
+    void open(const char* path, int flags, unsigned mode, Token token);
+    void close(int fd, Token token);
+    void unlink(const char* path, Token token);
+    void make_directory(const char* path, unsigned mode, Token token);
+    void allocate(int fd, int mode, std::uint64_t offset, std::uint64_t bytes, Token token);
+    void sync_data(int fd, Token token);
+    // Gathered from, or scattered to, at most IOV_MAX pieces. One piece that lies in a registered
+    // buffer goes the short way.
+    void write_at(int fd, std::span<const iovec> pieces, std::uint64_t offset, Token token);
+    void read_at(int fd, std::span<const iovec> pieces, std::uint64_t offset, Token token);
+
+    // Registered buffers: memory that the kernel pins once instead of for each operation. They
+    // count against RLIMIT_MEMLOCK, and one of them may not be larger than 1 GiB. Places are made
+    // once, then filled in any order; what is refused (0 or a negated errno) is done without.
+    int make_buffer_places(unsigned places);
+    int register_buffer(unsigned place, std::span<std::byte> buffer);
 
     // Hands over what is queued and sleeps until there is a completion, at most `timeout_ns`.
     Result<Wake, Error<RingFailure>> wait(std::uint64_t timeout_ns = no_timeout);
