@@ -5,11 +5,11 @@
 // Settings: untyped publisher and subscriber, a queue of 256 samples, the publisher waits for the
 // subscriber (nothing may be lost), the subscriber polls. A message is copied into a loaned sample,
 // as Weir's send copies. Pools of 4096 small, 4096 of 1 KiB and 1024 of 64 KiB samples.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <fstream>
-#include <iceoryx_hoofs/log/logmanager.hpp>
 #include <iceoryx_posh/mepoo/chunk_header.hpp>
 #include <iceoryx_posh/popo/untyped_publisher.hpp>
 #include <iceoryx_posh/popo/untyped_subscriber.hpp>
@@ -17,13 +17,15 @@
 #include <memory>
 
 #include "bench/peers/system.hpp"
+#include "core/base/fd.hpp"
 
 namespace weir::bench {
 namespace {
 
 void attach() {
-    iox::log::LogManager::GetLogManager().SetDefaultLogLevel(
-        iox::log::LogLevel::kOff, iox::log::LogLevelOutput::kHideLogLevel);
+    // It tells on standard error what it maps; what fails is said by return values.
+    const Fd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    if (nowhere) ::dup2(nowhere.get(), STDERR_FILENO);
     const std::string name = "weir-bench-" + std::to_string(::getpid());
     iox::runtime::PoshRuntime::initRuntime({iox::cxx::TruncateToCapacity, name.c_str()});
 }

@@ -2,8 +2,8 @@
 //
 // Weir as a carrier: the public library, over one topic for each way.
 //
-// Settings: one subscriber per way. A consumer spins, parks as the library does by default (`balanced`), or sits in epoll_wait on `wait_fd`.
-// Prefetch 1000; everything else is the default.
+// Settings: one subscriber per way. A consumer spins, parks as the library does by default
+// (`balanced`), or sits in epoll_wait on `wait_fd`. Prefetch 1000; all else is the default.
 #ifndef WEIR_BENCH_SCENARIOS_WEIR_ENDS_HPP
 #define WEIR_BENCH_SCENARIOS_WEIR_ENDS_HPP
 

@@ -77,6 +77,11 @@ class Comparisons(unittest.TestCase):
         for row in compare.table(self.folder(0.8)):
             self.assertIn("slower", row)
 
+    def test_an_interval_that_reaches_into_the_noise_is_no_difference(self):
+        """an interval that reaches into the noise on either side is no difference"""
+        for change in ((0.8, 1.0), (1.0, 1.3), (0.8, 1.3)):
+            self.assertEqual(compare.verdict("msgs/s", change, (0.95, 1.05)), "no difference seen")
+
     def test_what_the_machine_alone_does_is_no_difference(self):
         """what the machine alone does is no difference"""
         for row in compare.table(self.folder(1.01)):
