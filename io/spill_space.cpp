@@ -247,7 +247,8 @@ void SpillSpace::completed(Token own, std::int32_t result, std::uint64_t now_ns)
         case State::ready:
         case State::absent: break;
     }
-    WEIR_CHECK(!"a completion that nothing waits for");
+    constexpr bool somebody_waits_for_it = false;
+    WEIR_CHECK(somebody_waits_for_it);
 }
 
 // S3. A file with nothing in it goes when it is full, or when nobody wants space any more.
