@@ -62,15 +62,15 @@ public:
         const std::uint64_t depth =
             std::clamp<std::uint64_t>((4ULL << 20) / message_bytes, 4, 4096);
         for (Way way : {Way::there, Way::back}) {
-            const std::string name = "weir-bench-" + scene.tag + "-" + way_name(way);
-            message_queue::remove(name.c_str());
+            const std::string file = "weir-bench-" + scene.tag + "-" + way_name(way);
+            message_queue::remove(file.c_str());
             try {
                 carrier.queues_[index(way)] = std::make_unique<message_queue>(
-                    boost::interprocess::create_only, name.c_str(), depth, message_bytes);
+                    boost::interprocess::create_only, file.c_str(), depth, message_bytes);
             } catch (const boost::interprocess::interprocess_exception& refused) {
                 return fail(ProbeFault::no_memory, std::string("message_queue: ") + refused.what());
             }
-            message_queue::remove(name.c_str());  // both processes inherit the mapping
+            message_queue::remove(file.c_str());  // both processes inherit the mapping
         }
         return carrier;
     }

@@ -66,15 +66,15 @@ public:
     static Probed<PosixQueue> wire(const Scene& scene, std::uint64_t message_bytes) {
         PosixQueue queue(message_bytes);
         for (Way way : {Way::there, Way::back}) {
-            const std::string name = "/weir-bench-" + scene.tag + "-" + way_name(way);
+            const std::string file = "/weir-bench-" + scene.tag + "-" + way_name(way);
             mq_attr shape{};
             shape.mq_maxmsg = 10;
             shape.mq_msgsize = static_cast<long>(message_bytes);
             Ends& ends = queue.ends_[way == Way::there ? 0 : 1];
-            ends.blocking = Fd(::mq_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600, &shape));
+            ends.blocking = Fd(::mq_open(file.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600, &shape));
             if (!ends.blocking) return fail_with_errno(ProbeFault::no_process, "mq_open");
-            ends.looking = Fd(::mq_open(name.c_str(), O_RDONLY | O_NONBLOCK));
-            ::mq_unlink(name.c_str());
+            ends.looking = Fd(::mq_open(file.c_str(), O_RDONLY | O_NONBLOCK));
+            ::mq_unlink(file.c_str());
             if (!ends.looking) return fail_with_errno(ProbeFault::no_process, "mq_open");
         }
         return queue;
