@@ -49,9 +49,6 @@ void link_last(Tables& tables, Lane& lane) {
 
 Append append_page(Tables& tables, Lane& lane, Units units) {
     const Bytes bytes = units * page_unit;
-    // F3 (flow.hpp): what is on disk must be able to come back.
-    if (tables.read_back_units != 0 && tables.units.free_units() < units + tables.read_back_units)
-        return Append::full;
     if (lane.next_start + bytes > position_limit) return Append::exhausted;
     auto charge = lane.account.charge(bytes);
     if (!charge) return Append::full;
@@ -108,7 +105,6 @@ void free_pages(Tables& tables, Lane& lane, std::size_t first, std::size_t last)
         // relaxed: for tools.
         slot.state.store(PageState::free, std::memory_order_relaxed);
         tables.units.give_back(unit_of_ref(page->ref), page->units);
-        if (page->has_copy()) tables.copies_freed.push_back({page->copy, page->bytes()});
     }
     lane.pages.erase(from, to);
     // relaxed: a number for people.

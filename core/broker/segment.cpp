@@ -10,7 +10,6 @@
 #include "core/broker/books.hpp"
 #include "core/broker/collection.hpp"
 #include "core/broker/destinations.hpp"
-#include "core/broker/disk.hpp"
 #include "core/broker/policies.hpp"
 #include "core/broker/regions.hpp"
 #include "core/protocol/channel.hpp"
@@ -60,7 +59,6 @@ struct Segment::Parts {
     Lanes lanes;
     Destinations destinations;
     Policies policies;
-    std::unique_ptr<Disk> disk;  // none: nothing flows to disk
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
 };
@@ -311,7 +309,6 @@ bool Segment::turn() {
         parts_->grants.serve(lane);
     }) || more;
     more = parts_->lanes.finish_closing() || more;
-    if (parts_->disk) more = parts_->disk->turn() || more;
     parts_->grants.serve_waiting();
     more = extend_direct(tables) || more;
     parts_->policies.make_named();
@@ -335,20 +332,6 @@ void Segment::tick() {
     parts_->destinations.end_idle();
     parts_->grants.serve_waiting();
 }
-
-void Segment::use_disk(io::Files& files, const FlowOptions& flow, std::uint64_t limit_bytes) {
-    parts_->disk = std::make_unique<Disk>(parts_->tables, files, flow, limit_bytes);
-}
-
-void Segment::disk_completed(io::Token token, std::int32_t result) {
-    if (parts_->disk) parts_->disk->completed(token, result);
-}
-
-void Segment::abandon_disk() {
-    if (parts_->disk) parts_->disk->abandon();
-}
-
-bool Segment::disk_is_idle() const { return !parts_->disk || parts_->disk->is_idle(); }
 
 void Segment::fall_asleep() {
     // relaxed: ordered by the membarrier below.
