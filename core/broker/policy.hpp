@@ -14,6 +14,8 @@
 #define WEIR_CORE_BROKER_POLICY_HPP
 
 #include <cstdint>
+#include <functional>
+#include <string_view>
 
 #include "shm/control.hpp"
 
@@ -40,6 +42,9 @@ struct Policy {
     std::uint32_t max_consumers = 0;  // 0: no limit
     std::uint64_t max_depth = 0;      // messages; 0: no limit
 };
+
+// What holds for a destination of this name: every name has a policy, if only the default one.
+using PolicyOf = std::function<Policy(std::string_view name)>;
 
 // Writes it where clients and tools read it.
 void show(const Policy& policy, PolicySlot& slot) noexcept;

@@ -26,11 +26,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/clock.hpp"
 #include "core/base/fd.hpp"
 #include "core/base/result.hpp"
 #include "core/broker/limit_options.hpp"
+#include "core/broker/policy.hpp"
 #include "core/protocol/messages.hpp"
 
 namespace weir::broker {
@@ -44,6 +46,7 @@ struct SegmentOptions {
     std::uint64_t epoch = 1;
     std::uint64_t idle_destination_ns = 60 * ns_per_s;
     LimitOptions limits;
+    PolicyOf policy_of = [](std::string_view) { return Policy{}; };
 };
 
 // What the kernel says about a client, kept so that a reused pid is told apart.
@@ -114,6 +117,9 @@ public:
     Result<ConsumerAnswer, Refused> open_consumer(std::uint32_t session, std::string_view pattern,
                                                   std::uint32_t notes, std::uint32_t prefetch);
     Result<void, Refused> close_consumer(std::uint32_t session, std::uint32_t subscription);
+
+    // Policies change, all or nothing; remarks for people, or why they cannot hold.
+    Result<std::vector<std::string>, Refused> apply(PolicyOf policy_of);
 
     // Everything that the session held is freed or handed on, exactly once.
     void end_session(std::uint32_t session, Ending ending);
