@@ -43,11 +43,13 @@ std::uint64_t layout_fingerprint() noexcept {
                  offsetof(Superblock, offsets),
                  sizeof(DestinationSlot),
                  offsetof(DestinationSlot, books),
+                 offsetof(DestinationSlot, shortage),
                  offsetof(DestinationSlot, name),
                  sizeof(LaneSlot),
                  offsetof(LaneSlot, state),
                  sizeof(SubscriptionSlot),
                  sizeof(SessionSlot),
+                 sizeof(UserSlot),
                  sizeof(PageSlot),
                  sizeof(PageHeader),
                  sizeof(ProducerCell),
@@ -76,6 +78,7 @@ const char* ControlView::check(const std::byte* base, std::uint64_t bytes) noexc
         !inside(offsets.destinations, limits.destinations, sizeof(DestinationSlot)) ||
         !inside(offsets.subscriptions, limits.subscriptions, sizeof(SubscriptionSlot)) ||
         !inside(offsets.sessions, limits.sessions, sizeof(SessionSlot)) ||
+        !inside(offsets.users, limits.users, sizeof(UserSlot)) ||
         !inside(offsets.pages, limits.pages, sizeof(PageSlot)))
         return "its tables do not fit into it";
     return nullptr;

@@ -5,7 +5,7 @@
 //      0            4096                                                              bytes
 //      +------------+------------+---------+---------------+----------+---------------+
 //      | superblock | destination| lanes   | subscriptions | sessions | page slots    |
-//      |            | slots      |         |               |          | one per 4 KiB |
+//      |            | slots      |         |               | and users| one per 4 KiB |
 //      +------------+------------+---------+---------------+----------+---------------+
 //                   ^ carved once at start by a managed Boost.Interprocess heap; the superblock
 //                     holds the offsets
@@ -22,11 +22,12 @@
 
 #include "shm/page.hpp"
 #include "shm/units.hpp"
+#include "shm/usage.hpp"
 
 namespace weir {
 
 inline constexpr std::uint64_t control_magic = 0x314c4f5254'4e4f43;  // "CONTROL1", little endian
-inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint32_t layout_version = 3;
 inline constexpr std::size_t name_bytes = 256;  // 255 characters and a zero
 
 enum class SlotState : std::uint32_t { free = 0, live = 1, closed = 2, quarantined = 3, ended = 4 };
@@ -48,6 +49,7 @@ enum class WaitReason : std::uint32_t {
     depth_limit = 11,       // its destination holds as many messages as its policy allows
     disk_full = 12,         // backlog cannot flow to disk: its limit or the file system is full
     disk_error = 13,        // backlog cannot flow to disk: the disk refuses
+    never_fits = 14,        // its page is larger than a limit on the way: waiting is in vain
 };
 
 // What a send does when there is no grant (DESIGN: throttling).
@@ -72,7 +74,20 @@ struct Limits {
     std::uint32_t lanes;
     std::uint32_t subscriptions;
     std::uint32_t sessions;
+    std::uint32_t users;
+    std::uint32_t reserved;
     std::uint64_t pages;  // page slots = direct_bytes / page_unit
+};
+
+// How many of each one session, and all sessions of one user, may have. Their limits in bytes stand
+// beside their use.
+struct HolderCounts {
+    std::uint32_t session_lanes;
+    std::uint32_t session_subscriptions;
+    std::uint32_t user_sessions;
+    std::uint32_t user_lanes;
+    std::uint32_t user_subscriptions;
+    std::uint32_t reserved;
 };
 
 struct Offsets {  // bytes from the start of `control`
@@ -80,12 +95,8 @@ struct Offsets {  // bytes from the start of `control`
     std::uint64_t lanes;
     std::uint64_t subscriptions;
     std::uint64_t sessions;
+    std::uint64_t users;
     std::uint64_t pages;
-};
-
-struct Usage {
-    std::atomic<std::uint64_t> used;
-    std::atomic<std::uint64_t> peak;
 };
 
 struct Superblock {
@@ -101,6 +112,7 @@ struct Superblock {
     char name[40];
     char boot_id[40];
     Limits limits;
+    HolderCounts holder_counts;
     Offsets offsets;
 
     alignas(line_distance) std::atomic<std::uint32_t> lanes_generation;  // any lane came or went
@@ -109,6 +121,10 @@ struct Superblock {
     alignas(line_distance) Usage direct;
     Usage heap;
     Usage disk;
+    PartsUsage direct_parts;
+    PartsUsage heap_parts;
+    Usage heap_tables;                 // fixed tables and regions
+    Usage heap_sessions;               // session objects and their exchange
     std::atomic<std::uint64_t> turns;  // the broker's turns, as a sign of life
 };
 static_assert(sizeof(Superblock) <= 4096);
@@ -155,9 +171,13 @@ struct DestinationSlot {
     std::uint64_t birth;
     PolicySlot policy;
     Books books;
+    Usage direct;  // both parts
+    PartsUsage direct_parts;
+    Usage heap;
+    Shortage shortage;
     char name[name_bytes];  // with scheme, zero-terminated
 };
-static_assert(sizeof(DestinationSlot) == 448);
+static_assert(sizeof(DestinationSlot) == 664);
 
 // How far a producer may write, in one word:
 //
@@ -224,23 +244,38 @@ struct SubscriptionSlot {  // one per consumer
     std::uint64_t birth;
     std::atomic<std::uint64_t> messages_out;
     std::atomic<std::uint64_t> depth_messages;
+    std::atomic<std::uint64_t> direct_bytes;  // pages read back for it
     char pattern[name_bytes];
 };
-static_assert(sizeof(SubscriptionSlot) == 304);
+static_assert(sizeof(SubscriptionSlot) == 312);
 
 struct SessionSlot {
     std::atomic<SlotState> state;
     std::uint32_t pid;
     std::uint32_t uid;
-    std::uint32_t reserved;
-    std::uint64_t id;  // counts sessions from 1
+    std::uint32_t user;  // slot number
+    std::uint64_t id;    // counts sessions from 1
     std::uint64_t start_time;
     std::atomic<std::uint32_t> lanes;
     std::atomic<std::uint32_t> subscriptions;
-    std::atomic<std::uint64_t> direct_bytes;
+    Usage direct;  // what was granted to it and is not freed
+    Usage heap;
     char name[64];
 };
-static_assert(sizeof(SessionSlot) == 112);
+static_assert(sizeof(SessionSlot) == 152);
+
+// All sessions of one user, and what sessions that ended have left behind.
+struct UserSlot {
+    std::atomic<SlotState> state;
+    std::uint32_t uid;
+    std::atomic<std::uint32_t> sessions;
+    std::atomic<std::uint32_t> lanes;
+    std::atomic<std::uint32_t> subscriptions;
+    std::uint32_t reserved;
+    Usage direct;
+    Usage heap;
+};
+static_assert(sizeof(UserSlot) == 72);
 
 // A number that differs when two builds would read each other's bytes differently. Sizes and
 // offsets of all shared structures are folded in; change `layout_version` when the meaning changes
@@ -262,6 +297,9 @@ struct ControlView {
     }
     const SessionSlot& session(std::uint32_t slot) const noexcept {
         return at<SessionSlot>(offsets.sessions)[slot];
+    }
+    const UserSlot& user(std::uint32_t slot) const noexcept {
+        return at<UserSlot>(offsets.users)[slot];
     }
     const PageSlot* pages() const noexcept { return at<PageSlot>(offsets.pages); }
 

@@ -22,6 +22,7 @@ namespace bip = boost::interprocess;
 
 constexpr std::uint64_t superblock_bytes = 4096;
 constexpr std::uint64_t table_alignment = 4096;
+constexpr std::uint32_t users_max = 64;
 constexpr std::uint64_t heap_headers =
     64 * 1024;  // what the managed heap keeps for itself, generously
 
@@ -32,7 +33,8 @@ std::uint64_t tables_bytes(const Limits& limits) {
     return table(limits.destinations, sizeof(DestinationSlot)) +
            table(limits.lanes, sizeof(LaneSlot)) +
            table(limits.subscriptions, sizeof(SubscriptionSlot)) +
-           table(limits.sessions, sizeof(SessionSlot)) + table(limits.pages, sizeof(PageSlot));
+           table(limits.sessions, sizeof(SessionSlot)) + table(limits.users, sizeof(UserSlot)) +
+           table(limits.pages, sizeof(PageSlot));
 }
 
 }  // namespace
@@ -49,6 +51,7 @@ Limits limits_for(std::uint64_t direct_bytes, std::uint64_t heap_bytes,
     limits.destinations = limits.lanes / 4;
     limits.subscriptions = limits.lanes / 2;
     limits.sessions = limits.lanes / 2;
+    limits.users = std::min(limits.sessions, users_max);
     limits.signals_bytes = signals_bytes(limits.destinations);
     limits.control_bytes =
         round_up(superblock_bytes + heap_headers + tables_bytes(limits), page_unit);
@@ -113,6 +116,7 @@ void ControlRegion::carve(const Limits& limits) {
     super.offsets.lanes = table(limits.lanes, sizeof(LaneSlot));
     super.offsets.subscriptions = table(limits.subscriptions, sizeof(SubscriptionSlot));
     super.offsets.sessions = table(limits.sessions, sizeof(SessionSlot));
+    super.offsets.users = table(limits.users, sizeof(UserSlot));
     super.offsets.pages = table(limits.pages, sizeof(PageSlot));
     super.version = layout_version;
     super.fingerprint = layout_fingerprint();

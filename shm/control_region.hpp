@@ -51,6 +51,7 @@ public:
     SessionSlot& session(std::uint32_t slot) noexcept {
         return at<SessionSlot>(view_.offsets.sessions)[slot];
     }
+    UserSlot& user(std::uint32_t slot) noexcept { return at<UserSlot>(view_.offsets.users)[slot]; }
     PageSlot& page(PageRef ref) noexcept {
         return at<PageSlot>(view_.offsets.pages)[unit_of_ref(ref)];
     }

@@ -143,7 +143,7 @@ void publish_sessions(Tables& tables) {
         Bytes direct = 0;
         for (const LaneId id : session->lanes) direct += tables.lane(id)->granted();
         // relaxed: a number for people.
-        tables.control.session(session->slot).direct_bytes.store(direct, std::memory_order_relaxed);
+        tables.control.session(session->slot).direct.used.store(direct, std::memory_order_relaxed);
     }
 }
 

@@ -114,7 +114,7 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     // relaxed: all of these become visible with the state.
     shown.lanes.store(0, std::memory_order_relaxed);
     shown.subscriptions.store(0, std::memory_order_relaxed);
-    shown.direct_bytes.store(0, std::memory_order_relaxed);
+    shown.direct.used.store(0, std::memory_order_relaxed);
     // SYNC(slot_live) release: the slot's fields.
     shown.state.store(SlotState::live, std::memory_order_release);
     return slot;

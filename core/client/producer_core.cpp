@@ -69,6 +69,9 @@ std::string why(WaitReason reason) {
             return "direct memory is full and the spill directory has no room left";
         case WaitReason::disk_error:
             return "direct memory is full and the spill directory cannot be written";
+        case WaitReason::never_fits:
+            return "the message is larger than a limit on its way: raise the limit or send it in "
+                   "parts";
     }
     return "the broker gave a reason that this build does not know";
 }

@@ -171,7 +171,7 @@ void copy_sessions(const ControlView& view, Snapshot& to) {
         facts.name = text_of(slot.name);
         facts.lanes = number(slot.lanes);
         facts.subscriptions = number(slot.subscriptions);
-        facts.direct_bytes = number(slot.direct_bytes);
+        facts.direct_bytes = number(slot.direct.used);
         return facts;
     };
     for (std::uint32_t slot = 0; slot < view.limits.sessions; ++slot) {
@@ -233,6 +233,7 @@ const char* name_of(WaitReason reason) noexcept {
         case WaitReason::depth_limit: return "the destination is at its depth";
         case WaitReason::disk_full: return "the spill directory is full";
         case WaitReason::disk_error: return "the spill directory cannot be written";
+        case WaitReason::never_fits: return "the message fits into no limit";
     }
     return "unknown";
 }

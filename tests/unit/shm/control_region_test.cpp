@@ -81,6 +81,7 @@ TEST_F(Control, TablesDoNotOverlap) {
         {offsets.lanes, limits.lanes * sizeof(LaneSlot)},
         {offsets.subscriptions, limits.subscriptions * sizeof(SubscriptionSlot)},
         {offsets.sessions, limits.sessions * sizeof(SessionSlot)},
+        {offsets.users, limits.users * sizeof(UserSlot)},
         {offsets.pages, limits.pages * sizeof(PageSlot)}};
     std::sort(tables.begin(), tables.end());
     for (std::size_t i = 1; i < tables.size(); ++i)
