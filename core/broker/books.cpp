@@ -16,6 +16,7 @@ struct Totals {
     std::uint64_t out = 0;
     std::uint64_t damaged = 0;
     Depth depth;
+    Depth pending;  // a queue's: the part of its depth that nobody was given yet
 };
 
 void add_range(const Tables& tables, const Range& range, std::uint64_t due, Depth& depth) {
@@ -59,7 +60,9 @@ Totals count_queue(Tables& tables, const Destination& queue) {
         totals.depth.messages += less(lane.counted.messages, lane.queue_counted.messages);
         totals.depth.payload += less(lane.counted.payload, lane.queue_counted.payload);
     }
-    for (const Range& range : queue.pending) add_range(tables, range, range.due, totals.depth);
+    for (const Range& range : queue.pending) add_range(tables, range, range.due, totals.pending);
+    totals.depth.messages += totals.pending.messages;
+    totals.depth.payload += totals.pending.payload;
     for (const std::uint32_t slot : queue.consumers)
         add_held(tables, queue, *tables.subscriptions[slot], totals.depth);
     return totals;
@@ -106,6 +109,10 @@ void publish(Tables& tables, const Destination& destination, const Totals& total
     books.redelivered.store(destination.ended.redelivered, std::memory_order_release);
     // SYNC(books) release: as above.
     books.damaged.store(totals.damaged, std::memory_order_release);
+    // SYNC(books) release: as above.
+    slot.pending_messages.store(totals.pending.messages, std::memory_order_release);
+    // SYNC(books) release: as above.
+    slot.pending_bytes.store(totals.pending.payload, std::memory_order_release);
     // SYNC(books) release: even: the numbers are those of one moment.
     slot.books_generation.fetch_add(1, std::memory_order_release);
 }
@@ -161,6 +168,8 @@ Depth settle_destination(Tables& tables, Destination& destination) {
         damaged += lane.damaged;
         // relaxed: a number for people.
         tables.slot(lane).messages_in.store(lane.counted.messages, std::memory_order_relaxed);
+        // relaxed: for those who recount, within a change of all tables (tables_rest).
+        tables.slot(lane).queue_cursor.store(lane.queue_cursor, std::memory_order_relaxed);
     }
     const bool is_queue = destination.kind == DestinationKind::queue;
     Totals totals = is_queue ? count_queue(tables, destination) : count_topic(tables, destination);

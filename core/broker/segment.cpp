@@ -92,6 +92,7 @@ const ControlView& Segment::control() const { return parts_->tables.control.view
 
 Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     if (tables.stopping)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
     const auto free = std::find(tables.sessions.begin(), tables.sessions.end(), nullptr);
@@ -109,6 +110,7 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     shown.pid = evidence.pid;
     shown.uid = evidence.uid;
     shown.id = ++tables.sessions_ever;
+    tables.sessions[slot]->blocks.name_after(shown.id);
     shown.start_time = evidence.start_time;
     protocol::copy_text(shown.name, evidence.name);
     // relaxed: all of these become visible with the state.
@@ -123,6 +125,7 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
 Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
                                                        std::string_view destination) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     Session& session = parts_->session(slot);
     if (tables.stopping || session.quarantined)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
@@ -154,6 +157,7 @@ Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
 }
 
 Result<void, Refused> Segment::close_producer(std::uint32_t slot, LaneId id) {
+    const Changing changing(parts_->tables.control);
     Lane* const lane = parts_->tables.lane(id);
     if (lane == nullptr || lane->session != parts_->session(slot).slot)
         return fail(Refused{Refusal::not_found, "this session has no such producer"});
@@ -164,6 +168,7 @@ Result<void, Refused> Segment::close_producer(std::uint32_t slot, LaneId id) {
 Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::string_view pattern,
                                                        std::uint32_t notes,
                                                        std::uint32_t prefetch) {
+    const Changing changing(parts_->tables.control);
     Session& session = parts_->session(slot);
     if (session.quarantined)
         return fail(Refused{Refusal::stopping, "this session has lost its connection"});
@@ -207,6 +212,7 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
 
 Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t number) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     Subscription* const subscription =
         number < tables.subscriptions.size() ? tables.subscriptions[number].get() : nullptr;
     if (subscription == nullptr || subscription->session != parts_->session(slot).slot)
@@ -219,6 +225,7 @@ Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t 
 // and notes again, and what it did last is read from them.
 void Segment::end_session(std::uint32_t slot, Ending) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     Session& session = parts_->session(slot);
     while (!session.lanes.empty()) parts_->lanes.close(*tables.lane(session.lanes.back()));
     while (!session.subscriptions.empty())
@@ -230,6 +237,7 @@ void Segment::end_session(std::uint32_t slot, Ending) {
 
 void Segment::suspend_session(std::uint32_t slot) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     Session& session = parts_->session(slot);
     session.quarantined = true;
     for (const LaneId id : session.lanes) parts_->lanes.quarantine(*tables.lane(id));
@@ -277,6 +285,7 @@ void Segment::Parts::passed(Lane& lane) {
 
 bool Segment::turn() {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     SignalsHead& head = tables.signals.head();
     // relaxed: a sign of life for people.
     tables.control.superblock().turns.fetch_add(1, std::memory_order_relaxed);
@@ -294,6 +303,7 @@ bool Segment::turn() {
 
 void Segment::tick() {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     parts_->grants.begin_turn();
     std::vector<Destination*> all;
     for (const auto& destination : tables.destinations) {
@@ -339,10 +349,14 @@ void Segment::awake() {
     parts_->tables.signals.head().broker_asleep.store(0, std::memory_order_relaxed);
 }
 
-void Segment::settle() { settle_all(parts_->tables); }
+void Segment::settle() {
+    const Changing changing(parts_->tables.control);
+    settle_all(parts_->tables);
+}
 
 Discarded Segment::begin_stop() {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     if (!tables.stopping) {
         tables.stopping = true;
         // relaxed: for people; producers learn it from their stop and the reason.
@@ -353,6 +367,9 @@ Discarded Segment::begin_stop() {
     return {left.messages, left.payload};
 }
 
-bool Segment::drained() { return settle_all(parts_->tables).messages == 0; }
+bool Segment::drained() {
+    const Changing changing(parts_->tables.control);
+    return settle_all(parts_->tables).messages == 0;
+}
 
 }  // namespace weir::broker
