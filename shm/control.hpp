@@ -187,9 +187,10 @@ struct DestinationSlot {
     std::atomic<std::uint32_t> ranges;
     std::atomic<std::uint64_t> pending_messages;
     std::atomic<std::uint64_t> pending_bytes;
-    char name[name_bytes];  // with scheme, zero-terminated
+    std::atomic<std::uint64_t> settled_ns;  // CLOCK_MONOTONIC of these books
+    char name[name_bytes];                  // with scheme, zero-terminated
 };
-static_assert(sizeof(DestinationSlot) == 688);
+static_assert(sizeof(DestinationSlot) == 696);
 
 // How far a producer may write, in one word:
 //

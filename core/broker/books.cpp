@@ -113,6 +113,8 @@ void publish(Tables& tables, const Destination& destination, const Totals& total
     slot.pending_messages.store(totals.pending.messages, std::memory_order_release);
     // SYNC(books) release: as above.
     slot.pending_bytes.store(totals.pending.payload, std::memory_order_release);
+    // SYNC(books) release: as above.
+    slot.settled_ns.store(tables.clock.now_ns(), std::memory_order_release);
     // SYNC(books) release: even: the numbers are those of one moment.
     slot.books_generation.fetch_add(1, std::memory_order_release);
 }
@@ -179,6 +181,20 @@ Depth settle_destination(Tables& tables, Destination& destination) {
                           : totals.out + destination.ended.messages_out;
     publish(tables, destination, totals);
     return totals.depth;
+}
+
+void settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max) {
+    const std::size_t slots = tables.destinations.size();
+    std::size_t lanes = 0;
+    for (std::size_t step = 0; step < slots && lanes < lanes_max; ++step) {
+        Destination* const destination = tables.destinations[next].get();
+        next = (next + 1) % slots;
+        if (destination == nullptr) continue;
+        settle_destination(tables, *destination);
+        lanes += 1 + destination->lanes.size();
+    }
+    publish_subscriptions(tables);
+    publish_sessions(tables);
 }
 
 Depth settle_all(Tables& tables) {

@@ -10,6 +10,7 @@
 #include "core/broker/books.hpp"
 #include "core/broker/collection.hpp"
 #include "core/broker/destinations.hpp"
+#include "core/broker/recount.hpp"
 #include "core/broker/regions.hpp"
 #include "core/protocol/channel.hpp"
 #include "shm/barrier.hpp"
@@ -20,6 +21,10 @@ namespace {
 using protocol::Refusal;
 
 constexpr std::uint32_t lanes_per_turn = 256;
+// A broker that nobody needs is at the end of a recount after some seconds, and rests.
+// Published books are at most so old as it takes to come round, a second with fewer lanes.
+constexpr std::size_t lanes_settled_per_tick = 1024;
+constexpr int recount_steps_per_tick = 16;
 
 std::uint32_t bit_words(const Tables& tables) {
     return static_cast<std::uint32_t>(round_up(tables.lanes.size(), 64) / 64);
@@ -36,7 +41,8 @@ struct Segment::Parts {
           redelivery(tables),
           subscriptions(tables, redelivery),
           lanes(tables, grants, subscriptions),
-          destinations(tables, lanes, subscriptions, idle_ns) {}
+          destinations(tables, lanes, subscriptions, idle_ns),
+          recount(tables) {}
 
     Session& session(std::uint32_t slot) {
         WEIR_CHECK(slot < tables.sessions.size());
@@ -56,8 +62,10 @@ struct Segment::Parts {
     Subscriptions subscriptions;
     Lanes lanes;
     Destinations destinations;
+    Recount recount;
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
+    std::size_t next_settled = 0;
 };
 
 Segment::Segment(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -298,6 +306,7 @@ bool Segment::turn() {
     }) || more;
     more = parts_->lanes.finish_closing() || more;
     parts_->grants.serve_waiting();
+    parts_->recount.step_if_due();
     return extend_direct(tables) || more;
 }
 
@@ -318,6 +327,8 @@ void Segment::tick() {
     parts_->lanes.end_read_lanes(all, false);
     parts_->destinations.end_idle();
     parts_->grants.serve_waiting();
+    settle_some(tables, parts_->next_settled, lanes_settled_per_tick);
+    parts_->recount.steps(recount_steps_per_tick);
 }
 
 void Segment::fall_asleep() {

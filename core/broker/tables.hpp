@@ -280,6 +280,7 @@ struct Tables {
     std::uint64_t sessions_ever = 0;
     std::uint64_t subscriptions_ever = 0;
     std::uint64_t closings_ever = 0;
+    std::uint64_t pages_moved = 0;  // counts pages that were granted or freed
     bool stopping = false;
     std::uint32_t hunger = 0;    // of Hunger
     bool direct_failed = false;  // a later slice of direct could not be allocated
