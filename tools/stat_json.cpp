@@ -29,6 +29,8 @@ json destination_json(const inspect::DestinationBooks& books) {
             {"blocked_producers", books.blocked_producers},
             {"redelivered", books.redelivered},
             {"damaged", books.damaged},
+            {"dropped", books.dropped},
+            {"dropped_newest", books.dropped_newest},
             {"moving", books.moving}};
 }
 

@@ -5,6 +5,8 @@
 #include <climits>
 
 #include "core/broker/collection.hpp"
+#include "core/broker/counting.hpp"
+#include "core/broker/giving_up.hpp"
 #include "core/broker/retraction.hpp"
 #include "core/broker/window.hpp"
 #include "shm/futex.hpp"
@@ -19,6 +21,22 @@ Bytes largest_record(const Limits& limits) noexcept {
 
 // A lane that waits and asks again is answered at most so often.
 constexpr std::uint64_t answer_again_ns = 10 * ns_per_ms;
+
+Marks marks_of(const Destination& destination) noexcept {
+    return {destination.policy.high_water, destination.policy.limit};
+}
+
+LineKind line_kind(WaitReason reason) noexcept {
+    switch (reason) {
+        case WaitReason::destination_limit:
+        case WaitReason::rate_limit:
+        case WaitReason::depth_limit:
+        case WaitReason::paced: return LineKind::destination;
+        case WaitReason::session_limit:
+        case WaitReason::user_limit: return LineKind::apart;
+        default: return LineKind::broker;
+    }
+}
 
 WaitReason reason_of(Append outcome) noexcept {
     switch (outcome) {
@@ -35,8 +53,12 @@ WaitReason reason_of(Append outcome) noexcept {
 Grants::Request Grants::read_request(const Lane& lane) const noexcept {
     // relaxed: both were written before the need bit, which was taken with acquire (lane_bit).
     const Bytes wanted = lane.cell->wanted.load(std::memory_order_relaxed);
-    const bool blocked = lane.cell->waiting.load(std::memory_order_relaxed) != 0;
-    return {wanted <= largest_record(tables_->control.view().limits) ? wanted : 0, blocked};
+    const bool blocked =
+        lane.cell->waiting.load(std::memory_order_relaxed) == ProducerWaiting::in_line;
+    // relaxed: as above; a word that is none of them means to wait.
+    const Overflow on_full = lane.cell->on_full.load(std::memory_order_relaxed);
+    return {wanted <= largest_record(tables_->control.view().limits) ? wanted : 0, blocked,
+            on_full <= Overflow::drop_newest ? on_full : Overflow::block};
 }
 
 bool Grants::has_room_ahead(const Lane& lane, Bytes record) const {
@@ -47,6 +69,13 @@ bool Grants::has_room_ahead(const Lane& lane, Bytes record) const {
             return true;
     }
     return false;
+}
+
+// A lane that only its meter held up may still have room where it writes.
+bool Grants::has_room_in_page(Lane& lane, Bytes record) const {
+    const auto at = producer_page_index(*tables_, lane);
+    if (!at || tail_index(lane) != at) return false;
+    return lane.pages[*at].end() - lane.counted.position >= record;
 }
 
 Bytes Grants::bytes_ahead(const Lane& lane) const {
@@ -61,18 +90,63 @@ void Grants::serve(Lane& lane) {
     if (!lane.live() || lane.cell == nullptr || !revocation_is_seen(lane)) return;
     const Request request = read_request(lane);
     if (tables_->stopping) return refused(lane, request, WaitReason::broker_stopping);
+    if (!request.blocked) stop_waiting(lane);
     collect(*tables_, lane);
     const std::uint64_t now = tables_->clock.now_ns();
-    lane.window = next_window(lane.window, now - lane.asked_ns,
-                              window_limit(tables_->control.view().limits.direct_bytes));
+    lane.window = next_window(lane.window, now - lane.asked_ns, window_limit(capacity_for(lane)));
     lane.asked_ns = now;
     if (request.record != 0) lane.record_recent = request.record;
 
     WaitReason reason = WaitReason::none;
-    if (!has_room_ahead(lane, request.record) && !grant_first(lane, request, reason))
-        return refused(lane, request, reason);
-    if (!anyone_waits()) fill_window(lane, request);
+    if (!satisfy(lane, request, reason)) return refused(lane, request, reason);
+    if (!contended(lane) && !paced(lane)) fill_window(lane, request);
     granted(lane);
+}
+
+// What a window may be a part of: twice an even share of the destination's limit, if it has one.
+Bytes Grants::capacity_for(const Lane& lane) const {
+    const Bytes whole = tables_->control.view().limits.direct_bytes;
+    const Destination& destination = tables_->destination_of(lane);
+    if (destination.policy.limit == 0) return whole;
+    return std::min(whole, destination.policy.limit / std::max(1u, destination.producers) * 2);
+}
+
+// Between its high-water mark and its limit a destination is granted as fast as it is read.
+bool Grants::paced(const Lane& lane) const {
+    const Destination& destination = tables_->destination_of(lane);
+    return marks_of(destination).between(destination.direct_account.used());
+}
+
+// Those that do not wait are not slowed down: to them a pause would be a refusal.
+bool Grants::in_pace(const Lane& lane, const Request& request) {
+    Destination& destination = tables_->destination_of(lane);
+    const std::uint64_t now = tables_->clock.now_ns();
+    destination.pace.see(destination.direct_account.used(), destination.granted_ever,
+                         marks_of(destination), now);
+    return !paced(lane) || request.on_full != Overflow::block || destination.pace.may_grant(now);
+}
+
+bool Grants::satisfy(Lane& lane, const Request& request, WaitReason& reason) {
+    if (lane.meter.on && request.record != 0) {
+        if (!allot_to(lane, request, reason)) return false;
+        if (has_room_in_page(lane, request.record)) return true;
+    }
+    return has_room_ahead(lane, request.record) || grant_first(lane, request, reason);
+}
+
+bool Grants::allot_to(Lane& lane, const Request& request, WaitReason& reason) {
+    Destination& destination = tables_->destination_of(lane);
+    const std::size_t others = destination.line.lanes.size();
+    Metered metered = allot(*tables_, lane, request.record, std::max<std::size_t>(1, others));
+    if (metered == Metered::depth_reached && request.on_full == Overflow::drop_oldest) {
+        const bool room = destination.kind == DestinationKind::queue
+                              ? give_up_messages(*tables_, destination, 1) != 0
+                              : give_up_oldest(*tables_, destination);
+        if (room) metered = allot(*tables_, lane, request.record, 1);
+    }
+    if (metered == Metered::rate_used_up) reason = WaitReason::rate_limit;
+    if (metered == Metered::depth_reached) reason = WaitReason::depth_limit;
+    return metered == Metered::allotted;
 }
 
 void Grants::begin(Lane& lane) {
@@ -80,37 +154,76 @@ void Grants::begin(Lane& lane) {
     lane.window = page_unit;
     // relaxed: a hint for when to ask.
     tables_->slot(lane).window_bytes.store(lane.window, std::memory_order_relaxed);
-    if (!tables_->stopping && may_pass(lane, page_unit) &&
+    if (!tables_->stopping && stands_back(lane, page_unit) == WaitReason::none &&
         (append_page(*tables_, lane, 1) == Append::done ||
          (reclaim_for(lane) && append_page(*tables_, lane, 1) == Append::done)))
-        note_passing(lane, page_unit);
+        note_served(lane, page_unit);
+    begin_meter(*tables_, lane);
     raise_stop(*tables_, lane);
 }
 
 // The page without which the producer cannot go on.
 bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason) {
-    if (!may_pass(lane, units_needed(request.record) * page_unit)) {
-        reason = WaitReason::direct_full;
+    const Bytes needed = units_needed(request.record) * page_unit;
+    const WaitReason back = stands_back(lane, needed);
+    const bool in_turn = back == WaitReason::none ||
+                         (back == WaitReason::paced && request.on_full != Overflow::block);
+    if (!in_turn && !gives_up(lane, request)) {
+        reason = back;
+        return false;
+    }
+    if (!in_pace(lane, request)) {
+        reason = WaitReason::paced;
         return false;
     }
     // Smaller pages that are granted ahead would be skipped one by one.
     Lane* const alone[] = {&lane};
     if (request.record != 0) retract(*tables_, alone);
     const Bytes before = lane.granted();
-    bool done = append_suited(lane, request.record, reason);
-    if (!done && reclaim_for(lane) && lane.revoked_page == 0)
+    bool done = in_turn && append_suited(lane, request.record, reason);
+    if (!done && in_turn && reclaim_for(lane) && lane.revoked_page == 0)
         done = append_suited(lane, request.record, reason);
-    if (done) note_passing(lane, lane.granted() - before);
+    if (!done && lane.revoked_page == 0 && gives_up(lane, request))
+        done = make_room(lane, request, in_turn ? 0 : needed, reason);
+    if (done) note_served(lane, lane.granted() - before);
     return done;
+}
+
+// Would this request rather lose what is oldest than wait?
+bool Grants::gives_up(const Lane& lane, const Request& request) const {
+    if (request.record == 0) return false;
+    if (request.on_full == Overflow::drop_oldest) return true;
+    const Destination& destination = tables_->destination_of(lane);
+    return destination.kind == DestinationKind::topic &&
+           destination.policy.slow_subscriber != SlowSubscriber::throttle;
+}
+
+// Gives up the oldest of the lane's destination, at least so many bytes, until the record fits.
+bool Grants::make_room(Lane& lane, const Request& request, Bytes at_least, WaitReason& reason) {
+    Destination& destination = tables_->destination_of(lane);
+    const bool ends_subscribers = request.on_full != Overflow::drop_oldest &&
+                                  destination.policy.slow_subscriber == SlowSubscriber::end;
+    const Bytes enough = units_needed(request.record) * page_unit + page_class_max;
+    const Bytes free_before = free_bytes();
+    const auto gained = [&] { return free_bytes() - std::min(free_bytes(), free_before); };
+    if (at_least != 0) reason = WaitReason::direct_full;
+    // What giving up cannot mend is not tried to be mended by giving up everything.
+    while (reason == WaitReason::direct_full || reason == WaitReason::destination_limit ||
+           reason == WaitReason::part_full) {
+        const bool gave = ends_subscribers ? end_slowest(*tables_, destination)
+                                           : give_up_oldest(*tables_, destination);
+        if (!gave) return false;
+        if (gained() >= at_least && append_suited(lane, request.record, reason)) return true;
+        if (gained() >= at_least + enough) return false;
+    }
+    return false;
 }
 
 bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     const Units needed = units_needed(record);
     // Those who wait share what is free evenly, in the largest pages that gives: one trip through
     // the broker for each smallest page would make it the bottleneck of a region that is full.
-    const Bytes free =
-        anyone_waits() ? free_bytes() / waiting_.size() * page_part_of_window : free_bytes();
-    const Units suited = units_suited(lane.window, record, free);
+    const Units suited = units_suited(lane.window, record, share_of_free(lane));
     Append outcome = append_page(*tables_, lane, suited);
     if (outcome != Append::done && suited != needed) outcome = append_page(*tables_, lane, needed);
     reason = reason_of(outcome);
@@ -152,7 +265,13 @@ void Grants::refused(Lane& lane, const Request& request, WaitReason reason) {
     // relaxed: the broker's own word.
     const WaitReason before = slot.reason.load(std::memory_order_relaxed);
     const bool began = request.blocked && !lane.waiting && !tables_->stopping;
-    if (began) wait(lane);
+    const LineKind kind = line_kind(reason);
+    if (began) {
+        wait(lane, kind);
+    } else if (lane.waiting && lane.line != kind) {
+        leave(lane);
+        join(lane, kind);
+    }
     // Who waits asks again when it wakes: answering each time would keep both sides awake.
     const bool answered = tables_->clock.now_ns() - lane.stepped_ns < answer_again_ns;
     if (lane.waiting && !began && before == reason && answered) return;
@@ -170,7 +289,8 @@ void Grants::step(Lane& lane) {
     lane.stepped_ns = tables_->clock.now_ns();
     // relaxed: it was set before the need bit that brought us here; a lane that waits set it long
     // ago.
-    if (lane.cell->waiting.load(std::memory_order_relaxed) != 0) futex_wake(slot.grants, INT_MAX);
+    if (lane.cell->waiting.load(std::memory_order_relaxed) != ProducerWaiting::no)
+        futex_wake(slot.grants, INT_MAX);
 }
 
 std::vector<Lane*> Grants::live_lanes() const {
@@ -187,8 +307,8 @@ bool Grants::keeps_all(const Lane& lane) const {
     if (lane.cell == nullptr) return true;
     if (tables_->destination_of(lane).direct_account.used() <= reserve_default) return true;
     // relaxed: a hint; a liar keeps what it was granted for a second.
-    return lane.cell->waiting.load(std::memory_order_relaxed) != 0 && !lane.waiting &&
-           tables_->clock.now_ns() - lane.granted_ns < ns_per_s;
+    return lane.cell->waiting.load(std::memory_order_relaxed) != ProducerWaiting::no &&
+           !lane.waiting && tables_->clock.now_ns() - lane.granted_ns < ns_per_s;
 }
 
 // Makes room at the cost of what others were granted and do not use. True: it may be worth trying

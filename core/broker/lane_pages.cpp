@@ -59,6 +59,8 @@ Append append_page(Tables& tables, Lane& lane, Units units) {
     page.ref = ref_of_unit(*unit);
     page.units = static_cast<std::uint32_t>(units);
     page.start = lane.next_start;
+    page.order = ++tables.pages_ever;
+    tables.destination_of(lane).granted_ever += bytes;
     page.charge = std::move(*charge);
     prepare(tables, lane, page);
     const bool count_goes_on_here = !tail_index(lane);  // the page it stood in is gone

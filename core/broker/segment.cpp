@@ -215,6 +215,19 @@ Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t 
     return {};
 }
 
+Result<void, Refused> Segment::set_policy(std::string_view destination, const Policy& policy) {
+    const auto name = parse_destination(destination);
+    if (!name) return fail(bad_name(name.error()));
+    auto found = parts_->destinations.find_or_make(*name);
+    if (!found) return fail(found.error());
+    (*found)->policy = policy;
+    show(policy, parts_->tables.slot(**found).policy);
+    parts_->grants.policy_changed(**found);
+    return {};
+}
+
+std::uint64_t Segment::due_ns() const { return parts_->grants.due_ns(); }
+
 // Left or died makes no difference here: either proves that the process will not touch its lanes
 // and notes again, and what it did last is read from them.
 void Segment::end_session(std::uint32_t slot, Ending) {

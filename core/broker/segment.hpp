@@ -31,6 +31,7 @@
 #include "core/base/fd.hpp"
 #include "core/base/result.hpp"
 #include "core/broker/limit_options.hpp"
+#include "core/broker/policy.hpp"
 #include "core/protocol/messages.hpp"
 
 namespace weir::broker {
@@ -115,6 +116,9 @@ public:
                                                   std::uint32_t notes, std::uint32_t prefetch);
     Result<void, Refused> close_consumer(std::uint32_t session, std::uint32_t subscription);
 
+    // What is asked of a destination from here on; it is made if it does not exist.
+    Result<void, Refused> set_policy(std::string_view destination, const Policy& policy);
+
     // Everything that the session held is freed or handed on, exactly once.
     void end_session(std::uint32_t session, Ending ending);
     // Its socket closed but its process lives: it may still write where it has mapped.
@@ -124,6 +128,8 @@ public:
     bool turn();
     // Once a second.
     void tick();
+    // When `turn` is to be called though nobody rings: somebody waits for time to pass. ~0: never.
+    std::uint64_t due_ns() const;
 
     // Before the loop waits: fall_asleep, then wait only if may_sleep; awake when it is back.
     void fall_asleep();

@@ -73,6 +73,8 @@ void copy_books(const Books& books, DestinationBooks& to) {
     to.disk_bytes = book(books.disk_bytes);
     to.redelivered = book(books.redelivered);
     to.damaged = book(books.damaged);
+    to.dropped = book(books.dropped);
+    to.dropped_newest = book(books.dropped_newest);
 }
 
 DestinationBooks destination_of(const DestinationSlot& slot) {
@@ -152,6 +154,7 @@ void copy_subscriptions(const ControlView& view, Snapshot& to) {
         facts.prefetch = slot.prefetch;
         facts.messages_out = number(slot.messages_out);
         facts.depth_messages = number(slot.depth_messages);
+        facts.dropped = number(slot.dropped);
         return facts;
     };
     for (std::uint32_t slot = 0; slot < view.limits.subscriptions; ++slot) {
@@ -233,6 +236,7 @@ const char* name_of(WaitReason reason) noexcept {
         case WaitReason::depth_limit: return "the destination is at its depth";
         case WaitReason::disk_full: return "the spill directory is full";
         case WaitReason::disk_error: return "the spill directory cannot be written";
+        case WaitReason::paced: return "it fills faster than it is read";
     }
     return "unknown";
 }

@@ -56,6 +56,8 @@ struct DestinationBooks {
     std::uint64_t disk_bytes = 0;
     std::uint64_t redelivered = 0;
     std::uint64_t damaged = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t dropped_newest = 0;
     std::uint64_t limit = 0;
     bool moving = false;  // the books changed during every look
 };
@@ -80,6 +82,7 @@ struct SubscriptionFacts {
     std::uint32_t prefetch = 0;
     std::uint64_t messages_out = 0;
     std::uint64_t depth_messages = 0;
+    std::uint64_t dropped = 0;
 };
 
 struct SessionFacts {
