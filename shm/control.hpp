@@ -26,7 +26,7 @@
 namespace weir {
 
 inline constexpr std::uint64_t control_magic = 0x314c4f5254'4e4f43;  // "CONTROL1", little endian
-inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint32_t layout_version = 3;
 inline constexpr std::size_t name_bytes = 256;  // 255 characters and a zero
 
 enum class SlotState : std::uint32_t { free = 0, live = 1, closed = 2, quarantined = 3, ended = 4 };
@@ -151,13 +151,15 @@ struct DestinationSlot {
     std::atomic<std::uint32_t> producers;
     std::atomic<std::uint32_t> consumers;
     std::atomic<std::uint32_t> blocked_producers;
-    std::atomic<std::uint32_t> books_generation;  // odd while the books change
+    std::atomic<std::uint32_t> books_generation;   // odd while the books change
+    std::atomic<std::uint32_t> claims_generation;  // the queue's claims moved (claims.hpp)
+    std::uint32_t unused;
     std::uint64_t birth;
     PolicySlot policy;
     Books books;
     char name[name_bytes];  // with scheme, zero-terminated
 };
-static_assert(sizeof(DestinationSlot) == 448);
+static_assert(sizeof(DestinationSlot) == 456);
 
 // How far a producer may write, in one word:
 //
@@ -209,6 +211,7 @@ struct LaneSlot {
     std::atomic<std::uint64_t> messages_in;
     std::atomic<std::uint64_t> direct_bytes;
     std::atomic<std::uint64_t> waiting_since_ns;  // CLOCK_MONOTONIC, 0: not waiting
+    std::atomic<std::uint32_t> index;             // counts the lanes of its destination
 };
 static_assert(sizeof(LaneSlot) == 2 * line_distance);
 

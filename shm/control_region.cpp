@@ -44,10 +44,10 @@ Limits limits_for(std::uint64_t direct_bytes, std::uint64_t heap_bytes,
     limits.heap_bytes = heap_bytes;
     limits.largest_message = largest_message;
     limits.pages = direct_bytes / page_unit;
-    const std::uint64_t lanes = std::clamp<std::uint64_t>(heap_bytes / (16 * 1024), 256, lanes_max);
+    const std::uint64_t lanes = std::clamp<std::uint64_t>(heap_bytes / (6 * 1024), 256, lanes_max);
     limits.lanes = static_cast<std::uint32_t>(lanes / 8 * 8);
-    limits.destinations = limits.lanes / 4;
-    limits.subscriptions = limits.lanes / 2;
+    limits.destinations = limits.lanes;
+    limits.subscriptions = limits.lanes;
     limits.sessions = limits.lanes / 2;
     limits.signals_bytes = signals_bytes(limits.destinations);
     limits.control_bytes =

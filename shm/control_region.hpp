@@ -17,9 +17,9 @@
 namespace weir {
 
 // Table lengths for a broker with this much memory, and the bytes of `control` they need. Formula:
-// a lane slot per 16 KiB of heap-like memory (256 to 4096), a quarter of that many destinations and
-// subscriptions half as many, so that full tables leave most of the heap-like memory to exchanges
-// and claims.
+// a slot for a lane, a destination and a subscription per 6 KiB of heap-like memory (256 to 16384),
+// which is what a destination with one producer and one consumer needs in all; half as many
+// sessions. So a fifth of the heap-like memory is tables, whatever is in use.
 Limits limits_for(std::uint64_t direct_bytes, std::uint64_t heap_bytes,
                   std::uint64_t largest_message);
 

@@ -2,30 +2,38 @@
 //
 // `exchange`: memory of one session, mapped by that session and the broker and nobody else. It
 // comes in blocks, each a sealed memfd; a producer gets one ProducerCell, a consumer one
-// ConsumerCell and behind it either a table of cursors (exclusive) or tables of notes and
-// assignments (shared).
+// ConsumerCell and behind it either cursors (exclusive) or claims, assignments and notes (shared).
 //
-//   exclusive   | ConsumerCell | cursor of lane 0 | cursor of lane 1 | ...       one word each
-//   shared      | ConsumerCell | note 0 | note 1 | ... | assignment 0 | assignment 1 | ...
+//   exclusive   | ConsumerCell | cursor 0 ... 7 |
+//   shared      | ConsumerCell | claims of a lone consumer | assignment 0 ... 7 | note 0 ... 7 |
+//
+// Most consumers read a lane or two and hold a few ranges, so a piece has room for eight; more come
+// in further *chunks*, each as long as all before it together. The broker adds chunks of cursors
+// before it attaches a lane that needs one; a consumer asks for chunks of notes.
 //
 // What the client writes here is input for the broker: it is copied once and checked against its
 // tables.
 //
 //   X1  each word has one writer, named at the field, except a cursor, which the broker writes once
 //       before it publishes the lane, the consumer from then on, and the broker again (0) when the
-//       lane has ended
+//       lane has ended. A consumer remembers what it stored last and stores only what is higher: a
+//       lane ends behind its last cursor, so nothing is stored into the next lane's
 //   X2  a note is complete before its `from` is set, and void unless its claim won (claims.hpp)
 //   X3  an assignment is in one hand: the broker's record of it ends when a note names it
 #ifndef WEIR_SHM_EXCHANGE_HPP
 #define WEIR_SHM_EXCHANGE_HPP
 
+#include <array>
+#include <bit>
+
+#include "shm/claims.hpp"
 #include "shm/units.hpp"
 
 namespace weir {
 
 inline constexpr std::uint64_t exchange_block_bytes = 64 * 1024;
 inline constexpr std::uint32_t note_records_max = 64;  // one bit of a mask each
-inline constexpr std::uint32_t assignments_max = 64;   // per consumer, a ring
+inline constexpr std::uint32_t assignments_max = 8;    // per consumer and not taken yet, a ring
 
 struct ProducerCell {  // written by the producer
     // The record that is being written, 0: none (see is_writing below). Hot: one plain store per
@@ -60,6 +68,7 @@ struct ConsumerCell {
     std::atomic<std::uint64_t> expired;     // messages passed over because they expired
     // Written by the broker.
     alignas(line_distance) std::atomic<std::uint64_t> assigned;  // assignments made so far
+    std::atomic<std::uint32_t> chunks;  // exclusive: chunks of cursors, the first one included
 };
 static_assert(sizeof(ConsumerCell) == 2 * line_distance);
 
@@ -89,33 +98,76 @@ struct Assignment {  // written by the broker before it steps `assigned`
 };
 static_assert(sizeof(Assignment) == 64);
 
-constexpr std::uint64_t exclusive_piece_bytes(std::uint32_t lanes) noexcept {
-    return round_up(sizeof(ConsumerCell) + lanes * sizeof(std::atomic<std::uint64_t>),
-                    line_distance);
+// How far an exclusive consumer has read one lane.
+struct CursorEntry {
+    std::atomic<std::uint64_t> cursor;  // X1
+    std::atomic<std::uint32_t> lane;    // LaneId + 1, 0: not in use. Written by the broker
+    std::uint32_t unused;
+};
+static_assert(sizeof(CursorEntry) == 16);
+
+// Chunks: 8, 8, 16, 32, ... entries, so that `chunks` of them hold 8 << (chunks - 1).
+inline constexpr std::uint32_t first_chunk = 8;
+inline constexpr std::uint32_t chunks_max = 12;
+inline constexpr std::uint32_t notes_max = 1024;  // per consumer
+
+constexpr std::uint32_t room_of_chunks(std::uint32_t chunks) noexcept {
+    return chunks == 0 ? 0 : first_chunk << (chunks - 1);
 }
-constexpr std::uint64_t shared_piece_bytes(std::uint32_t notes) noexcept {
-    return sizeof(ConsumerCell) + notes * sizeof(InFlightNote) +
-           assignments_max * sizeof(Assignment);
+constexpr std::uint32_t chunk_of(std::uint32_t index) noexcept {
+    return static_cast<std::uint32_t>(std::bit_width(index / first_chunk));
 }
+static_assert(room_of_chunks(chunks_max) == lanes_max, "a cursor for each lane");
+static_assert(chunk_of(7) == 0 && chunk_of(8) == 1 && chunk_of(15) == 1 && chunk_of(16) == 2);
+
+constexpr std::uint64_t notes_chunk_bytes(std::uint32_t chunk) noexcept {
+    return (room_of_chunks(chunk + 1) - room_of_chunks(chunk)) * sizeof(InFlightNote);
+}
+constexpr std::uint64_t cursors_chunk_bytes(std::uint32_t chunk) noexcept {
+    return (room_of_chunks(chunk + 1) - room_of_chunks(chunk)) * sizeof(CursorEntry);
+}
+inline constexpr std::uint64_t exclusive_piece_bytes =
+    sizeof(ConsumerCell) + first_chunk * sizeof(CursorEntry);
+inline constexpr std::uint64_t shared_piece_bytes = sizeof(ConsumerCell) + claims_tiny +
+                                                    assignments_max * sizeof(Assignment) +
+                                                    first_chunk * sizeof(InFlightNote);
+static_assert(exclusive_piece_bytes % line_distance == 0 &&
+              shared_piece_bytes % line_distance == 0);
 
 // One consumer's piece of its session's exchange.
 struct ConsumerPiece {
     std::byte* base = nullptr;
-    std::uint32_t notes = 0;  // shared only
+    std::uint32_t notes = 0;                        // shared only
+    std::uint32_t chunks = 1;                       // known to this process, the first one included
+    std::array<std::byte*, chunks_max - 1> more{};  // the chunks behind the first
 
     ConsumerCell& cell() const noexcept {
         return *reinterpret_cast<ConsumerCell*>(base);  // NOLINT: shared bytes have this layout
     }
-    std::atomic<std::uint64_t>& cursor(LaneId lane) const noexcept {
-        return reinterpret_cast<std::atomic<std::uint64_t>*>(base +
-                                                             sizeof(ConsumerCell))[lane];  // NOLINT
+    // Exclusive: below room_of_chunks(chunks).
+    CursorEntry& cursor(std::uint32_t index) const noexcept {
+        return entry<CursorEntry>(base + sizeof(ConsumerCell), index);
     }
-    InFlightNote& note(std::uint32_t index) const noexcept {
-        return reinterpret_cast<InFlightNote*>(base + sizeof(ConsumerCell))[index];  // NOLINT
+    ClaimsView lone_claims() const noexcept {
+        return {base + sizeof(ConsumerCell), claims_tiny_lanes, claims_tiny_consumers};
     }
     Assignment& assignment(std::uint64_t number) const noexcept {
-        std::byte* const first = base + sizeof(ConsumerCell) + notes * sizeof(InFlightNote);
+        std::byte* const first = base + sizeof(ConsumerCell) + claims_tiny;
         return reinterpret_cast<Assignment*>(first)[number % assignments_max];  // NOLINT
+    }
+    InFlightNote& note(std::uint32_t index) const noexcept {
+        return entry<InFlightNote>(
+            base + sizeof(ConsumerCell) + claims_tiny + assignments_max * sizeof(Assignment),
+            index);
+    }
+    void add_chunk(std::byte* chunk) noexcept { more[chunks++ - 1] = chunk; }
+
+private:
+    template <class Entry>
+    Entry& entry(std::byte* first, std::uint32_t index) const noexcept {
+        const std::uint32_t chunk = chunk_of(index);
+        std::byte* const from = chunk == 0 ? first : more[chunk - 1];
+        return reinterpret_cast<Entry*>(from)[index - room_of_chunks(chunk)];  // NOLINT
     }
 };
 

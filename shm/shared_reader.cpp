@@ -82,7 +82,7 @@ RangeStatus SharedReader::claim(const ClaimsView& claims, ConsumerCell& cell, In
                                 std::uint32_t limit, std::uint64_t bytes,
                                 ClaimedRange& range) noexcept {
     // SYNC(cursor_moved) acquire: pages at and behind the cursor stay while it does not move.
-    const CursorWord seen = claims.cursor(lane_).load(std::memory_order_acquire);
+    const CursorWord seen = claims.cursor(index_).load(std::memory_order_acquire);
     const Position position = cursor_position(seen);
     if (position == 0 || !find(position)) return RangeStatus::empty;
     const RecordView first = reader_.look(&cell.entering);
@@ -93,7 +93,7 @@ RangeStatus SharedReader::claim(const ClaimsView& claims, ConsumerCell& cell, In
     if (range.count == 0) return range.more ? RangeStatus::empty : RangeStatus::lost;
     write_note(note, lane_, range);
     KILL_POINT("claim.noted");
-    const ClaimOutcome outcome = move_cursor(claims, lane_, seen, range.to, self_);
+    const ClaimOutcome outcome = move_cursor(claims, index_, seen, range.to, self_);
     KILL_POINT("claim.moved");
     if (outcome == ClaimOutcome::lost) {
         // SYNC(noted) release: the note is void again.
@@ -107,7 +107,8 @@ RangeStatus SharedReader::claim(const ClaimsView& claims, ConsumerCell& cell, In
 
 bool SharedReader::has_work(const ClaimsView& claims, ConsumerCell& cell) noexcept {
     // SYNC(cursor_moved) acquire: as in claim; what is seen here is only a reason to wake somebody.
-    const Position position = cursor_position(claims.cursor(lane_).load(std::memory_order_acquire));
+    const Position position =
+        cursor_position(claims.cursor(index_).load(std::memory_order_acquire));
     return position != 0 && find(position) && reader_.look(&cell.entering);
 }
 

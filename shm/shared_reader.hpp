@@ -37,7 +37,13 @@ class SharedReader {
 public:
     SharedReader() = default;
     SharedReader(PageView pages, const LaneSlot& slot, LaneId lane, std::uint32_t self) noexcept
-        : pages_(pages), slot_(&slot), reader_(pages, lane), lane_(lane), self_(self) {}
+        : pages_(pages),
+          slot_(&slot),
+          reader_(pages, lane),
+          lane_(lane),
+          // relaxed: visible with the lane's state; it stays while the lane lives.
+          index_(slot.index.load(std::memory_order_relaxed)),
+          self_(self) {}
 
     // Takes up to `limit` (1 to 64) messages into `note`, which must be void: records of up to
     // `bytes` bytes together. Empty also when the next one alone is larger.
@@ -52,6 +58,8 @@ public:
     bool has_work(const ClaimsView& claims, ConsumerCell& cell) noexcept;
 
     LaneId lane() const noexcept { return lane_; }
+    // The lane's place in the claims, which must have room for it (`has_lane`).
+    std::uint32_t index() const noexcept { return index_; }
     std::uint64_t damaged() const noexcept { return reader_.damaged(); }
 
 private:
@@ -61,6 +69,7 @@ private:
     const LaneSlot* slot_ = nullptr;
     LaneReader reader_;
     LaneId lane_ = 0;
+    std::uint32_t index_ = 0;
     std::uint32_t self_ = 0;
 };
 

@@ -30,8 +30,8 @@ inline constexpr std::uint64_t commit_word_bytes = 8;
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs, so 64 would still share.
 inline constexpr std::size_t line_distance = 128;
 
-// A lane identifier fits 12 bits of a `won` word (claims.hpp).
-inline constexpr std::uint32_t lanes_max = 4096;
+// A lane's place in its queue fits 14 bits of a `won` word (claims.hpp).
+inline constexpr std::uint32_t lanes_max = 16384;
 // A consumer's slot fits 12 bits of a cursor word, and 0 there means "nobody".
 inline constexpr std::uint32_t shared_consumers_max = 256;
 

@@ -9,13 +9,6 @@
 namespace weir::broker {
 namespace {
 
-// Behind the last page a cursor may stand at the first record of the page that is granted next.
-Position accepted(const Lane& lane, Position last, Position read) noexcept {
-    const bool plausible =
-        read % 8 == 0 && read > last && read <= lane.next_start + page_header_bytes;
-    return plausible ? read : last;
-}
-
 bool readable_at(const Tables& tables, const Lane& lane, Position cursor) {
     const auto index = page_index(lane, cursor);
     if (!index) return false;
@@ -26,19 +19,27 @@ bool readable_at(const Tables& tables, const Lane& lane, Position cursor) {
 
 }  // namespace
 
+Position accepted_position(const Lane& lane, Position last, Position read) noexcept {
+    const bool plausible =
+        read % 8 == 0 && read > last && read <= lane.next_start + page_header_bytes;
+    return plausible ? read : last;
+}
+
 void accept_cursors(const Tables& tables, Lane& lane) {
     const Destination& destination = tables.destination_of(lane);
     if (destination.has_claims()) {
         // SYNC(cursor_moved) acquire: notes of ranges below it are visible to the looks that
         // follow.
-        const CursorWord word = destination.claims.cursor(lane.id).load(std::memory_order_acquire);
-        lane.queue_cursor = accepted(lane, lane.queue_cursor, cursor_position(word));
+        const CursorWord word =
+            destination.claims.cursor(lane.index).load(std::memory_order_acquire);
+        lane.queue_cursor = accepted_position(lane, lane.queue_cursor, cursor_position(word));
     }
     for (Attachment& attachment : lane.attachments) {
         const Subscription& subscription = *tables.subscriptions[attachment.subscription];
         // SYNC(cursor_set) acquire: what lies before it has been read.
-        const Position read = subscription.piece.cursor(lane.id).load(std::memory_order_acquire);
-        attachment.cursor = accepted(lane, attachment.cursor, read);
+        const Position read =
+            subscription.piece.cursor(attachment.entry).cursor.load(std::memory_order_acquire);
+        attachment.cursor = accepted_position(lane, attachment.cursor, read);
     }
 }
 
@@ -73,9 +74,11 @@ void pass_ended_page(Tables& tables, Lane& lane) {
     const Position behind = lane.next_start + page_header_bytes;
     if (destination.has_claims()) {
         // SYNC(cursor_moved) acquire: as a claimant would read it.
-        const CursorWord seen = destination.claims.cursor(lane.id).load(std::memory_order_acquire);
+        const CursorWord seen =
+            destination.claims.cursor(lane.index).load(std::memory_order_acquire);
         if (cursor_position(seen) != lane.queue_cursor) return;
-        if (move_cursor(destination.claims, lane.id, seen, behind, 0) != ClaimOutcome::won) return;
+        if (move_cursor(destination.claims, lane.index, seen, behind, 0) != ClaimOutcome::won)
+            return;
     }
     lane.queue_cursor = behind;
 }
@@ -84,8 +87,8 @@ void show_queue_cursor(Tables& tables, const Lane& lane) {
     const Destination& destination = tables.destination_of(lane);
     if (!destination.has_claims()) return;
     // SYNC(cursor_moved) release: the lane's pages are linked before its cursor can be seen.
-    destination.claims.cursor(lane.id).store(cursor_word(lane.queue_cursor, 0),
-                                             std::memory_order_release);
+    destination.claims.cursor(lane.index)
+        .store(cursor_word(lane.queue_cursor, 0), std::memory_order_release);
 }
 
 }  // namespace weir::broker

@@ -12,6 +12,10 @@
 
 namespace weir::broker {
 
+// `read` if it can be true, else `last`. Behind the last page a cursor may stand at the first
+// record of the page that is granted next.
+Position accepted_position(const Lane& lane, Position last, Position read) noexcept;
+
 // Takes over what the consumers wrote. `queue_cursor` and the attachments' cursors are then up to
 // date.
 void accept_cursors(const Tables& tables, Lane& lane);

@@ -12,18 +12,17 @@ namespace weir::broker {
 Result<Destination*, Refused> Destinations::find_or_make(const DestinationName& name) {
     if (const auto found = tables_->by_name.find(name.full); found != tables_->by_name.end())
         return tables_->destinations[found->second].get();
-    const auto free =
-        std::find(tables_->destinations.begin(), tables_->destinations.end(), nullptr);
-    if (free == tables_->destinations.end())
-        return fail(table_is_full("destinations", tables_->destinations.size()));
-    return make(name, static_cast<std::uint32_t>(free - tables_->destinations.begin()));
+    const auto slot = free_slot(tables_->destinations, tables_->control.view().limits.destinations);
+    if (!slot) return fail(table_is_full("destinations", tables_->destinations.size()));
+    return make(name, *slot);
 }
 
 Result<Destination*, Refused> Destinations::make(const DestinationName& name, std::uint32_t slot) {
     auto made =
         std::make_unique<Destination>(slot, name.full, name.kind, tables_->direct,
                                       tables_->direct_root, tables_->heap, tables_->heap_root);
-    auto charge = made->heap_account.charge(destination_object_bytes);
+    auto charge =
+        made->heap_account.charge(destination_object_bytes + sizing::text_bytes(name.full.size()));
     if (!charge)
         return fail(
             heap_is_full(tables_->heap.ledger(), "another destination", destination_object_bytes));
@@ -33,7 +32,7 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
 
     Destination& destination = *made;
     tables_->destinations[slot] = std::move(made);
-    tables_->by_name.emplace(name.full, slot);
+    tables_->by_name.emplace(destination.name, slot);
     DestinationSlot& shown = tables_->control.destination(slot);
     shown.kind = name.kind;
     ++shown.birth;

@@ -37,13 +37,10 @@ class ExchangeBlocks {
 public:
     explicit ExchangeBlocks(Account& account) noexcept : account_(&account) {}
 
-    // A piece, and the descriptor of its block if the block is new.
-    struct Taken {
-        Piece piece;
-        Fd new_block;
-    };
-    Result<Taken, NoPiece> take(Bytes bytes);
+    Result<Piece, NoPiece> take(Bytes bytes);
     void give_back(const Piece& piece) noexcept;
+    // The descriptor of a block that the client was not given yet; empty afterwards.
+    Fd take_unsent(std::uint32_t block) noexcept { return std::move(blocks_[block].unsent); }
 
     Bytes block_bytes(std::uint32_t block) const noexcept { return blocks_[block].mapping.bytes(); }
 
@@ -52,7 +49,9 @@ private:
     struct Block {
         Charge charge;
         Mapping mapping;
+        Fd unsent;
         std::vector<bool> taken;  // one per grain
+        std::size_t free = 0;     // grains
     };
 
     bool take_from(std::uint32_t number, Bytes bytes, Piece& piece);

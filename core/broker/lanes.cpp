@@ -6,6 +6,7 @@
 #include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/queue_claims.hpp"
 #include "core/broker/window.hpp"
 #include "shm/barrier.hpp"
 
@@ -24,14 +25,12 @@ Lane* Lanes::closed_lane_of(Destination& destination) const {
 }
 
 Result<Lane*, Refused> Lanes::new_lane(Destination& destination) {
-    const auto free = std::find_if(tables_->lanes.begin(), tables_->lanes.end(), [&](auto& lane) {
-        const LaneHistory& history =
-            tables_->histories[static_cast<std::size_t>(&lane - tables_->lanes.data())];
-        return !lane && history.next_start + 2 * window_max <= position_limit;
-    });
-    if (free == tables_->lanes.end())
-        return fail(table_is_full("lanes (open producers)", tables_->lanes.size()));
-    const auto id = static_cast<LaneId>(free - tables_->lanes.begin());
+    const auto free =
+        free_slot(tables_->lanes, tables_->control.view().limits.lanes, [&](std::uint32_t slot) {
+            return tables_->histories[slot].next_start + 2 * window_max <= position_limit;
+        });
+    if (!free) return fail(table_is_full("lanes (open producers)", tables_->lanes.size()));
+    const LaneId id = *free;
     auto charge = destination.heap_account.charge(lane_object_bytes);
     if (!charge)
         return fail(heap_is_full(tables_->heap.ledger(), "another producer", lane_object_bytes));
@@ -41,15 +40,22 @@ Result<Lane*, Refused> Lanes::new_lane(Destination& destination) {
         std::make_unique<Lane>(id, destination.slot, tables_->direct, destination.direct_account);
     made->charge = std::move(*charge);
     made->birth = ++history.births;
-    made->next_start = history.next_start;
-    made->producer_from = history.next_start;
-    made->counted.position = history.next_start;
-    made->queue_cursor = history.next_start;
-    made->queue_counted.position = history.next_start;
-    if (!subscriptions_->attach_new_lane(destination, *made))
+    Position start = history.next_start;
+    made->index = take_lane_index(destination, start);
+    made->next_start = start;
+    made->producer_from = start;
+    made->counted.position = start;
+    made->queue_cursor = start;
+    made->queue_counted.position = start;
+    const bool attached = destination.has_claims()
+                              ? make_claims_room(*tables_, destination, made->index, 0, nullptr)
+                              : subscriptions_->attach_new_lane(destination, *made);
+    if (!attached) {
+        give_back_lane_index(destination, *made);
         return fail(heap_is_full(tables_->heap.ledger(), "another producer", attachment_bytes));
-    *free = std::move(made);
-    return free->get();
+    }
+    tables_->lanes[id] = std::move(made);
+    return tables_->lanes[id].get();
 }
 
 Lanes::Ending Lanes::ending_of(const Lane& lane) {
@@ -67,19 +73,18 @@ Result<Lanes::Opened, Refused> Lanes::open(Session& session, Destination& destin
         return fail(Refused{protocol::Refusal::system, "cannot make memory for a producer"});
     }
     Opened opened;
-    opened.new_block = std::move(taken->new_block);
     opened.lane = closed_lane_of(destination);
     const bool handed_on = opened.lane != nullptr;
     if (!handed_on) {
         auto made = new_lane(destination);
         if (!made) {
-            session.blocks.give_back(taken->piece);
+            session.blocks.give_back(*taken);
             return fail(made.error());
         }
         opened.lane = *made;
     }
     Lane& lane = *opened.lane;
-    lane.piece = taken->piece;
+    lane.piece = *taken;
     lane.cell = reinterpret_cast<ProducerCell*>(lane.piece.base);  // NOLINT: a piece of that layout
     lane.session = session.slot;
     lane.state = SlotState::live;
@@ -107,6 +112,7 @@ Result<Lanes::Opened, Refused> Lanes::open(Session& session, Destination& destin
     slot.session.store(session.slot, std::memory_order_relaxed);
     slot.destination.store(destination.slot, std::memory_order_relaxed);
     slot.birth.store(lane.birth, std::memory_order_relaxed);
+    slot.index.store(lane.index, std::memory_order_relaxed);
     if (!handed_on) show_queue_cursor(*tables_, lane);
     // SYNC(slot_live) release: the slot's fields, and the cursors of all who read this lane.
     slot.state.store(SlotState::live, std::memory_order_release);
@@ -169,6 +175,7 @@ void Lanes::close(Lane& lane) {
     grants_->forget(lane);
     lane.state = SlotState::closed;
     lane.closed_number = ++tables_->closings_ever;
+    ++unfinished_;
     lane.cell = nullptr;
     lane.revoked_page = 0;
     lane.session = nobody;
@@ -199,6 +206,7 @@ bool Lanes::find_ending(Lane& lane) {
     const CountEnd end = count_forward(tables_->pages, lane, everything, count_steps_max);
     if (end == CountEnd::out_of_steps) return false;
     lane.ending_known = true;
+    --unfinished_;
     if (auto tail = tail_index(lane)) {
         if (*tail + 1 < lane.pages.size() && lane.pages[*tail + 1].start < lane.queue_cursor)
             begin_count(lane, lane.pages[++*tail]);  // the cursor was moved there (pass_ended_page)
@@ -227,6 +235,7 @@ bool Lanes::find_ending(Lane& lane) {
 }
 
 bool Lanes::finish_closing() {
+    if (unfinished_ == 0) return false;
     for (const auto& lane : tables_->lanes)
         if (lane && lane->state == SlotState::closed && !lane->ending_known)
             return !find_ending(*lane) || true;  // one a turn
@@ -288,10 +297,11 @@ void Lanes::end(Lane& lane) {
     // A page further than any cursor ever stood, so that no cursor word comes twice (claims.hpp,
     // K1).
     tables_->histories[lane.id].next_start = lane.next_start + page_unit;
+    give_back_lane_index(destination, lane);
     if (destination.has_claims()) {
         // SYNC(cursor_moved) release: nothing is published; a claimant that was stopped fails its
         // swap.
-        destination.claims.cursor(lane.id).store(0, std::memory_order_release);
+        destination.claims.cursor(lane.index).store(0, std::memory_order_release);
     }
     // SYNC(slot_live) release: the slot may be used again.
     slot.state.store(SlotState::free, std::memory_order_release);

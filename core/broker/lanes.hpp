@@ -39,7 +39,6 @@ public:
     };
     struct Opened {
         Lane* lane = nullptr;
-        Fd new_block;
         Ending ending;  // handed on: where the producer goes on
     };
     Result<Opened, Refused> open(Session& session, Destination& destination);
@@ -70,6 +69,7 @@ private:
     Tables* tables_;
     Grants* grants_;
     Subscriptions* subscriptions_;
+    std::size_t unfinished_ = 0;  // closed, and where they end is not known yet
 };
 
 }  // namespace weir::broker

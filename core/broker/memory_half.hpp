@@ -30,6 +30,11 @@ public:
                                                           std::string_view pattern,
                                                           std::uint32_t notes,
                                                           std::uint32_t prefetch) = 0;
+    virtual Result<ChunkAnswer, Refused> open_chunk(std::uint32_t session,
+                                                    std::uint32_t subscription,
+                                                    std::uint32_t chunk) = 0;
+    virtual Result<ClaimsAnswer, Refused> open_claims(std::uint32_t session,
+                                                      std::uint32_t subscription) = 0;
     virtual Result<void, Refused> close_consumer(std::uint32_t session,
                                                  std::uint32_t subscription) = 0;
     virtual void end_session(std::uint32_t session, Ending ending) = 0;

@@ -31,6 +31,14 @@ bool any_note_names(const Subscription& consumer, std::uint64_t number) {
 
 }  // namespace
 
+// There is one per note; a client that makes up notes gets its ranges uncharged, as many as it has
+// notes.
+Charge Redelivery::range_charge_of(Subscription& consumer) {
+    auto& charges = consumer.range_charges;
+    while (!charges.empty() && charges.back().bytes() < range_bytes) charges.pop_back();
+    return charges.empty() ? Charge() : charges.back().split(range_bytes);
+}
+
 std::uint64_t taken_by(const Subscription& consumer) noexcept {
     // SYNC(taken) acquire: the notes of assignments that it counts are visible.
     const std::uint64_t taken = consumer.piece.cell().taken.load(std::memory_order_acquire);
@@ -51,7 +59,8 @@ bool holds(const Tables& tables, const Destination& queue, const Subscription& c
     if (note.assignment != 0) return named_assignment(consumer, note) != nullptr;
     const Range& range = note.range;
     return range.to <= tables.lane(range.lane)->queue_cursor &&
-           is_claim(queue.claims, range.lane, range.to, consumer.consumer_slot, note.confirmed);
+           is_claim(queue.claims, tables.lane(range.lane)->index, range.to, consumer.consumer_slot,
+                    note.confirmed);
 }
 
 void Redelivery::gather_note(Destination& queue, Subscription& consumer, const InFlightNote& note) {
@@ -72,8 +81,7 @@ void Redelivery::gather_note(Destination& queue, Subscription& consumer, const I
     range.due &= ~copy->acknowledged;
     range.redelivered = (range.redelivered | copy->started) & range.due;
     if (range.due == 0) return;
-    range.charge =
-        consumer.range_charge.split(std::min<Bytes>(range_bytes, consumer.range_charge.bytes()));
+    range.charge = range_charge_of(consumer);
     add_pending(queue, std::move(copy->range));
 }
 
@@ -114,7 +122,7 @@ Subscription* Redelivery::next_consumer(Destination& queue) const {
             *tables_->subscriptions[queue.consumers[(queue.next_consumer + step) % count]];
         const std::uint64_t waiting = consumer.assigned - taken_by(consumer);
         if (consumer.quarantined || waiting >= assignments_max) continue;
-        if (consumer.outstanding.size() >= assignments_max) continue;
+        if (consumer.outstanding.size() >= outstanding_max) continue;
         if (best == nullptr || consumer.outstanding.size() < best->outstanding.size())
             best = &consumer;
     }
@@ -139,11 +147,14 @@ void Redelivery::write(Subscription& consumer, Range range) {
 // Ranges that found no place are assigned when a consumer is done with another: it has to ring
 // then.
 void Redelivery::note_waiting(Destination& queue) {
-    queue.ranges_wait = !queue.pending.empty() && !queue.consumers.empty();
-    const bool any = std::any_of(
-        tables_->destinations.begin(), tables_->destinations.end(),
-        [](const auto& destination) { return destination && destination->ranges_wait; });
-    tables_->set_hungry(Tables::Hunger::pending_ranges, any);
+    const bool waits = !queue.pending.empty() && !queue.consumers.empty();
+    if (waits == queue.ranges_wait) return;
+    queue.ranges_wait = waits;
+    if (waits)
+        ++queues_waiting_;
+    else
+        --queues_waiting_;
+    tables_->set_hungry(Tables::Hunger::pending_ranges, queues_waiting_ != 0);
 }
 
 bool Redelivery::assign(Destination& queue) {

@@ -17,7 +17,7 @@
 // were started, handed to the user, count as delivered and are flagged.
 //
 //   D1  a range is in one place: a claimant's note, the pending list, or one consumer's ring
-//   D2  assignment n overwrites n - 64 only when `taken` passed that
+//   D2  assignment n overwrites n - `assignments_max` only when `taken` passed that
 //   D3  a note is believed as far as the broker's tables allow: one page of one of the queue's
 //       lanes, below the cursor, and no more messages than the page holds there
 #ifndef WEIR_CORE_BROKER_REDELIVERY_HPP
@@ -27,6 +27,9 @@
 #include "core/broker/tables.hpp"
 
 namespace weir::broker {
+
+// Ranges that a consumer may have been assigned and not acknowledged.
+inline constexpr std::size_t outstanding_max = 64;
 
 class Redelivery {
 public:
@@ -42,11 +45,13 @@ public:
 private:
     void gather_note(Destination& queue, Subscription& consumer, const InFlightNote& note);
     void add_pending(Destination& queue, Range range);
+    static Charge range_charge_of(Subscription& consumer);
     Subscription* next_consumer(Destination& queue) const;
     void write(Subscription& consumer, Range range);
     void note_waiting(Destination& queue);
 
     Tables* tables_;
+    std::size_t queues_waiting_ = 0;  // with `ranges_wait`
 };
 
 // Is the note a claim that its consumer won, or an assignment that it took over? Own claims are

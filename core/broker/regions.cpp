@@ -12,6 +12,7 @@
 #include "core/broker/peer.hpp"
 #include "core/broker/window.hpp"
 #include "core/protocol/channel.hpp"
+#include "core/protocol/sizing.hpp"
 #include "shm/barrier.hpp"
 
 namespace weir::broker {
@@ -24,12 +25,6 @@ constexpr std::uint64_t newcomers = 16;  // destinations that can still come whe
 
 Refused of_memory(const Error<MemoryError>& error, Refusal short_of) {
     return {error.code == MemoryError::out_of_memory ? short_of : Refusal::system, error.sentence};
-}
-
-Bytes fixed_bytes(const Limits& limits) {
-    return limits.control_bytes + limits.signals_bytes + limits.pages * page_table_bytes +
-           limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
-           (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*);
 }
 
 Result<Limits, Refused> checked_limits(const SegmentOptions& options) {
@@ -49,7 +44,7 @@ Result<Limits, Refused> checked_limits(const SegmentOptions& options) {
     const Bytes heap = options.heap_bytes != 0 ? options.heap_bytes
                                                : std::max<Bytes>(direct / 16, 16 * 1024 * 1024);
     const Limits limits = limits_for(direct, heap, largest);
-    const Bytes fixed = fixed_bytes(limits);
+    const Bytes fixed = sizing::fixed_bytes(limits);
     if (fixed > heap / 4 * 3)
         return fail(Refused{Refusal::heap_full,
                             fmt::format("--heap {} is too small for --direct {}: the tables alone "
@@ -126,15 +121,15 @@ Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options
     tables.heap.set_capacity(limits->heap_bytes);
     tables.heap.publish_to(tables.control.superblock().heap);
     tables.direct.publish_to(tables.control.superblock().direct);
-    auto charge = tables.heap_root.charge(fixed_bytes(*limits));
+    auto charge = tables.heap_root.charge(sizing::fixed_bytes(*limits));
     if (!charge)
-        return fail(heap_is_full(tables.heap.ledger(), "the broker", fixed_bytes(*limits)));
+        return fail(heap_is_full(tables.heap.ledger(), "the broker", sizing::fixed_bytes(*limits)));
     tables.fixed_charge = std::move(*charge);
     tables.histories.resize(limits->lanes);
-    tables.lanes.resize(limits->lanes);
-    tables.destinations.resize(limits->destinations);
-    tables.subscriptions.resize(limits->subscriptions);
-    tables.sessions.resize(limits->sessions);
+    tables.lanes.reserve(limits->lanes);
+    tables.destinations.reserve(limits->destinations);
+    tables.subscriptions.reserve(limits->subscriptions);
+    tables.sessions.reserve(limits->sessions);
     if (auto done = allocate_slice(tables, first_slice_bytes); !done)
         return fail(of_memory(done.error(), Refusal::direct_full));
     return {};

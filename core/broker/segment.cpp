@@ -10,6 +10,7 @@
 #include "core/broker/books.hpp"
 #include "core/broker/collection.hpp"
 #include "core/broker/destinations.hpp"
+#include "core/broker/queue_claims.hpp"
 #include "core/broker/regions.hpp"
 #include "core/protocol/channel.hpp"
 #include "shm/barrier.hpp"
@@ -23,6 +24,11 @@ constexpr std::uint32_t lanes_per_turn = 256;
 
 std::uint32_t bit_words(const Tables& tables) {
     return static_cast<std::uint32_t>(round_up(tables.lanes.size(), 64) / 64);
+}
+
+protocol::ClaimsPlace claims_place(const Destination& queue) {
+    return {queue.claims.lanes, queue.claims.consumers, queue.claims_generation,
+            queue.claims_fd ? 1u : 0u};
 }
 
 Refused bad_name(const Error<NameError>& error) { return {Refusal::bad_name, error.sentence}; }
@@ -42,6 +48,15 @@ struct Segment::Parts {
         WEIR_CHECK(slot < tables.sessions.size());
         WEIR_CHECK(tables.sessions[slot] != nullptr);
         return *tables.sessions[slot];
+    }
+
+    // One of this session's consumers.
+    Result<Subscription*, Refused> consumer_of(std::uint32_t slot, std::uint32_t number) {
+        Subscription* const found =
+            number < tables.subscriptions.size() ? tables.subscriptions[number].get() : nullptr;
+        if (found == nullptr || found->session != session(slot).slot)
+            return fail(Refused{Refusal::not_found, "this session has no such consumer"});
+        return found;
     }
 
     // Takes the bits of lanes, word by word, until the turn has done enough. True: some are left.
@@ -94,16 +109,15 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     Tables& tables = parts_->tables;
     if (tables.stopping)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
-    const auto free = std::find(tables.sessions.begin(), tables.sessions.end(), nullptr);
-    if (free == tables.sessions.end())
-        return fail(table_is_full("sessions", tables.sessions.size()));
-    const auto slot = static_cast<std::uint32_t>(free - tables.sessions.begin());
+    const auto free = free_slot(tables.sessions, tables.control.view().limits.sessions);
+    if (!free) return fail(table_is_full("sessions", tables.sessions.size()));
+    const std::uint32_t slot = *free;
     auto made = std::make_unique<Session>(slot, tables.heap, tables.heap_root);
     auto charge = made->account.charge(session_object_bytes);
     if (!charge)
         return fail(heap_is_full(tables.heap.ledger(), "another session", session_object_bytes));
     made->charge = std::move(*charge);
-    *free = std::move(made);
+    tables.sessions[slot] = std::move(made);
 
     SessionSlot& shown = tables.control.session(slot);
     shown.pid = evidence.pid;
@@ -144,8 +158,8 @@ Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
     fields.block_bytes = session.blocks.block_bytes(lane.piece.block);
     fields.with_direct = session.has_direct ? 0 : 1;
     session.has_direct = true;
-    fields.with_block = opened->new_block ? 1 : 0;
-    answer.block = std::move(opened->new_block);
+    answer.block = session.blocks.take_unsent(lane.piece.block);
+    fields.with_block = answer.block ? 1 : 0;
     fields.page = opened->ending.page;
     fields.tail = opened->ending.tail;
     fields.messages = opened->ending.messages;
@@ -185,7 +199,7 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
               : parts_->subscriptions.open_exclusive(session, name->full, destination, prefetch);
     if (!opened) return fail(opened.error());
 
-    const Subscription& subscription = *opened->subscription;
+    const Subscription& subscription = **opened;
     ConsumerAnswer answer;
     protocol::ConsumerOpened& fields = answer.fields;
     fields.subscription = subscription.slot;
@@ -195,23 +209,50 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
     fields.block = subscription.place.block;
     fields.block_offset = subscription.place.offset;
     fields.block_bytes = session.blocks.block_bytes(subscription.place.block);
-    fields.with_block = opened->new_block ? 1 : 0;
+    answer.block = session.blocks.take_unsent(subscription.place.block);
+    fields.with_block = answer.block ? 1 : 0;
     fields.notes = subscription.piece.notes;
-    answer.block = std::move(opened->new_block);
     if (queue) {
-        fields.claims_bytes = destination->claims_mapping.bytes();
+        fields.claims = claims_place(*destination);
         answer.claims = destination->claims_fd.get();
     }
     return answer;
 }
 
-Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t number) {
+Result<ChunkAnswer, Refused> Segment::open_chunk(std::uint32_t slot, std::uint32_t number,
+                                                 std::uint32_t chunk) {
+    auto subscription = parts_->consumer_of(slot, number);
+    if (!subscription) return fail(subscription.error());
+    auto piece = parts_->subscriptions.open_chunk(**subscription, chunk);
+    if (!piece) return fail(piece.error());
+    Session& session = parts_->session(slot);
+    ChunkAnswer answer;
+    answer.fields.block = piece->block;
+    answer.fields.block_offset = piece->offset;
+    answer.fields.block_bytes = session.blocks.block_bytes(piece->block);
+    answer.block = session.blocks.take_unsent(piece->block);
+    answer.fields.with_block = answer.block ? 1 : 0;
+    return answer;
+}
+
+Result<ClaimsAnswer, Refused> Segment::open_claims(std::uint32_t slot, std::uint32_t number) {
+    auto subscription = parts_->consumer_of(slot, number);
+    if (!subscription) return fail(subscription.error());
+    if ((*subscription)->kind != SubscriptionKind::shared)
+        return fail(Refused{Refusal::not_found, "this consumer does not read a queue"});
     Tables& tables = parts_->tables;
-    Subscription* const subscription =
-        number < tables.subscriptions.size() ? tables.subscriptions[number].get() : nullptr;
-    if (subscription == nullptr || subscription->session != parts_->session(slot).slot)
-        return fail(Refused{Refusal::not_found, "this session has no such consumer"});
-    parts_->subscriptions.close(*subscription);
+    Destination& queue = *tables.destinations[(*subscription)->destination];
+    claims_told(tables, queue, **subscription);
+    ClaimsAnswer answer;
+    answer.fields.place = claims_place(queue);
+    answer.claims = queue.claims_fd.get();
+    return answer;
+}
+
+Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t number) {
+    auto subscription = parts_->consumer_of(slot, number);
+    if (!subscription) return fail(subscription.error());
+    parts_->subscriptions.close(**subscription);
     return {};
 }
 

@@ -66,7 +66,17 @@ struct ProducerAnswer {
 struct ConsumerAnswer {
     protocol::ConsumerOpened fields{};
     Fd block;         // empty unless fields.with_block
-    int claims = -1;  // shared: the segment's own descriptor, to be sent and not closed
+    int claims = -1;  // the segment's own descriptor, to be sent and not closed; -1: none
+};
+
+// The answers to open_chunk and open_claims.
+struct ChunkAnswer {
+    protocol::ChunkOpened fields{};
+    Fd block;  // empty unless fields.with_block
+};
+struct ClaimsAnswer {
+    protocol::ClaimsOpened fields{};
+    int claims = -1;  // as in ConsumerAnswer
 };
 
 struct Regions {
@@ -113,6 +123,11 @@ public:
     // A queue by name, or a topic by name or pattern.
     Result<ConsumerAnswer, Refused> open_consumer(std::uint32_t session, std::string_view pattern,
                                                   std::uint32_t notes, std::uint32_t prefetch);
+    // More room for what a consumer holds or reads.
+    Result<ChunkAnswer, Refused> open_chunk(std::uint32_t session, std::uint32_t subscription,
+                                            std::uint32_t chunk);
+    // Where the claims of its queue are now.
+    Result<ClaimsAnswer, Refused> open_claims(std::uint32_t session, std::uint32_t subscription);
     Result<void, Refused> close_consumer(std::uint32_t session, std::uint32_t subscription);
 
     // Everything that the session held is freed or handed on, exactly once.

@@ -33,6 +33,14 @@ public:
                                                   std::uint32_t prefetch) override {
         return segment_.open_consumer(session, pattern, notes, prefetch);
     }
+    Result<ChunkAnswer, Refused> open_chunk(std::uint32_t session, std::uint32_t subscription,
+                                            std::uint32_t chunk) override {
+        return segment_.open_chunk(session, subscription, chunk);
+    }
+    Result<ClaimsAnswer, Refused> open_claims(std::uint32_t session,
+                                              std::uint32_t subscription) override {
+        return segment_.open_claims(session, subscription);
+    }
     Result<void, Refused> close_consumer(std::uint32_t session,
                                          std::uint32_t subscription) override {
         return segment_.close_consumer(session, subscription);

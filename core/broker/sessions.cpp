@@ -150,6 +150,10 @@ void Sessions::dispatch(Connection& connection, const protocol::Packet& packet) 
         case Kind::close_consumer:
             understood = handle<protocol::CloseConsumer>(connection, packet);
             break;
+        case Kind::open_chunk: understood = handle<protocol::OpenChunk>(connection, packet); break;
+        case Kind::open_claims:
+            understood = handle<protocol::OpenClaims>(connection, packet);
+            break;
         case Kind::settle: understood = handle<protocol::Settle>(connection, packet); break;
         case Kind::bye: understood = handle<protocol::Bye>(connection, packet); break;
         case Kind::stop: understood = handle<protocol::Stop>(connection, packet); break;
@@ -200,6 +204,26 @@ void Sessions::on(Connection& connection, const protocol::OpenConsumer& request)
                       opened.error().sentence);
     std::vector<int> fds;
     if (opened->fields.with_block != 0) fds.push_back(opened->block.get());
+    if (opened->claims >= 0) fds.push_back(opened->claims);
+    answer(connection, request.header.request, opened->fields, fds);
+}
+
+void Sessions::on(Connection& connection, const protocol::OpenChunk& request) {
+    auto opened = memory_.open_chunk(connection.slot, request.subscription, request.chunk);
+    if (!opened)
+        return refuse(connection, request.header.request, opened.error().code,
+                      opened.error().sentence);
+    std::vector<int> fds;
+    if (opened->fields.with_block != 0) fds.push_back(opened->block.get());
+    answer(connection, request.header.request, opened->fields, fds);
+}
+
+void Sessions::on(Connection& connection, const protocol::OpenClaims& request) {
+    auto opened = memory_.open_claims(connection.slot, request.subscription);
+    if (!opened)
+        return refuse(connection, request.header.request, opened.error().code,
+                      opened.error().sentence);
+    std::vector<int> fds;
     if (opened->claims >= 0) fds.push_back(opened->claims);
     answer(connection, request.header.request, opened->fields, fds);
 }

@@ -107,6 +107,8 @@ private:
     void on(Connection& connection, const protocol::OpenProducer& request);
     void on(Connection& connection, const protocol::CloseProducer& request);
     void on(Connection& connection, const protocol::OpenConsumer& request);
+    void on(Connection& connection, const protocol::OpenChunk& request);
+    void on(Connection& connection, const protocol::OpenClaims& request);
     void on(Connection& connection, const protocol::CloseConsumer& request);
     void on(Connection& connection, const protocol::Settle& request);
     void on(Connection& connection, const protocol::Bye& request);

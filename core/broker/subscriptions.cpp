@@ -6,6 +6,7 @@
 #include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/queue_claims.hpp"
 #include "core/protocol/channel.hpp"
 #include "core/protocol/names.hpp"
 
@@ -14,48 +15,55 @@ namespace {
 
 constexpr std::uint64_t every_lane_steps = 8 * count_steps_max;
 
-std::uint32_t free_consumer_slot(const Destination& queue) {
-    for (std::uint32_t slot = 1; slot < queue.consumer_slots.size(); ++slot)
-        if (!queue.consumer_slots[slot]) return slot;
-    return 0;
+// The lowest free number, above 0; 0: there is none.
+std::uint32_t free_consumer_slot(Destination& queue) {
+    std::uint32_t slot = 1;
+    while (slot < queue.consumer_slots.size() && queue.consumer_slots[slot]) ++slot;
+    if (slot > shared_consumers_max) return 0;
+    if (slot >= queue.consumer_slots.size()) queue.consumer_slots.resize(slot + 1, false);
+    return slot;
 }
 
 }  // namespace
 
 Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination* destination,
                                                    std::string_view pattern, SubscriptionKind kind,
-                                                   Bytes piece_bytes, std::uint32_t notes,
-                                                   Fd& new_block) {
+                                                   std::uint32_t notes) {
     const auto free =
-        std::find(tables_->subscriptions.begin(), tables_->subscriptions.end(), nullptr);
-    if (free == tables_->subscriptions.end())
+        free_slot(tables_->subscriptions, tables_->control.view().limits.subscriptions);
+    if (!free)
         return fail(table_is_full("subscriptions (open consumers)", tables_->subscriptions.size()));
     Account& account = destination != nullptr ? destination->heap_account : tables_->heap_root;
-    auto charge = account.charge(subscription_object_bytes);
-    auto range_charge = account.charge((notes + Bytes{assignments_max}) * range_bytes);
+    const bool shared = kind == SubscriptionKind::shared;
+    const Bytes piece_bytes = shared ? shared_piece_bytes : exclusive_piece_bytes;
+    const Bytes ranges = shared ? first_chunk * range_bytes : 0;
+    auto charge = account.charge(subscription_object_bytes + sizing::text_bytes(pattern.size()));
+    auto range_charge = account.charge(ranges);
     auto taken = session.blocks.take(piece_bytes);
     if (!charge || !range_charge || (!taken && taken.error() == NoPiece::heap_full)) {
-        if (taken) session.blocks.give_back(taken->piece);
+        if (taken) session.blocks.give_back(*taken);
         return fail(heap_is_full(tables_->heap.ledger(), "another consumer",
-                                 subscription_object_bytes + notes * range_bytes + piece_bytes));
+                                 subscription_object_bytes + ranges + piece_bytes));
     }
     if (!taken)
         return fail(Refused{protocol::Refusal::system, "cannot make memory for a consumer"});
-    new_block = std::move(taken->new_block);
 
     auto made = std::make_unique<Subscription>();
-    made->slot = static_cast<std::uint32_t>(free - tables_->subscriptions.begin());
+    made->slot = *free;
     made->session = session.slot;
     made->kind = kind;
     made->destination = destination != nullptr ? destination->slot : nobody;
     made->pattern = pattern;
     made->charge = std::move(*charge);
-    made->range_charge = std::move(*range_charge);
-    made->place = taken->piece;
-    made->piece = {made->place.base, notes};
+    if (ranges != 0) made->range_charges.push_back(std::move(*range_charge));
+    made->place = *taken;
+    made->piece.base = made->place.base;
+    made->piece.notes = notes;
+    // relaxed: it becomes visible with the answer.
+    made->piece.cell().chunks.store(1, std::memory_order_relaxed);
     session.subscriptions.push_back(made->slot);
-    *free = std::move(made);
-    return free->get();
+    tables_->subscriptions[*free] = std::move(made);
+    return tables_->subscriptions[*free].get();
 }
 
 void Subscriptions::show(Subscription& subscription, std::uint32_t prefetch) {
@@ -91,25 +99,90 @@ bool Subscriptions::attach(Subscription& subscription, const Destination& destin
                            Position cursor) {
     auto charge = tables_->destinations[destination.slot]->heap_account.charge(attachment_bytes);
     if (!charge) return false;
+    if (subscription.free_entries.empty() &&
+        subscription.entries == room_of_chunks(subscription.piece.chunks) &&
+        !add_chunk(subscription, 0))
+        return false;
+    if (subscription.free_entries.empty())
+        subscription.free_entries.push_back(subscription.entries++);
     Attachment attachment;
     attachment.subscription = subscription.slot;
+    attachment.entry = subscription.free_entries.back();
+    subscription.free_entries.pop_back();
     attachment.cursor = cursor;
     attachment.counted = count_before(tables_->pages, lane, {}, cursor);
     attachment.messages_at_start = attachment.counted.messages;
     attachment.charge = std::move(*charge);
+    CursorEntry& entry = subscription.piece.cursor(attachment.entry);
     lane.attachments.push_back(std::move(attachment));
-    // SYNC(cursor_set) release: the lane becomes visible to its subscriber behind this.
-    subscription.piece.cursor(lane.id).store(cursor, std::memory_order_release);
+    // relaxed: it becomes visible with the lane's name.
+    entry.cursor.store(cursor, std::memory_order_relaxed);
+    // SYNC(cursor_set) release: whoever finds the lane here finds where it begins.
+    entry.lane.store(lane.id + 1, std::memory_order_release);
     return true;
 }
 
+// Ranges: bytes to be charged for what its notes may have to be kept as.
+Result<void, Refused> Subscriptions::add_chunk(Subscription& subscription, Bytes ranges) {
+    const std::uint32_t chunk = subscription.piece.chunks;
+    const bool shared = subscription.kind == SubscriptionKind::shared;
+    const std::uint32_t most = shared ? chunk_of(notes_max - 1) + 1 : chunks_max;
+    if (chunk >= most) return fail(table_is_full("entries of one consumer", room_of_chunks(chunk)));
+    Account& account = subscription.destination != nobody
+                           ? tables_->destinations[subscription.destination]->heap_account
+                           : tables_->heap_root;
+    const Bytes bytes = shared ? notes_chunk_bytes(chunk) : cursors_chunk_bytes(chunk);
+    auto charge = account.charge(ranges);
+    auto taken = tables_->sessions[subscription.session]->blocks.take(bytes);
+    if (!charge || (!taken && taken.error() == NoPiece::heap_full)) {
+        if (taken) tables_->sessions[subscription.session]->blocks.give_back(*taken);
+        return fail(heap_is_full(tables_->heap.ledger(), "what a consumer holds", bytes + ranges));
+    }
+    if (!taken)
+        return fail(Refused{protocol::Refusal::system, "cannot make memory for a consumer"});
+    if (ranges != 0) subscription.range_charges.push_back(std::move(*charge));
+    subscription.chunks.push_back(*taken);
+    subscription.piece.add_chunk(taken->base);
+    if (shared) subscription.piece.notes = std::min(room_of_chunks(chunk + 1), notes_max);
+    // SYNC(cursor_set) release: the chunk is there before a cursor is in it.
+    subscription.piece.cell().chunks.store(subscription.piece.chunks, std::memory_order_release);
+    return {};
+}
+
+Result<Piece, Refused> Subscriptions::open_chunk(Subscription& subscription, std::uint32_t chunk) {
+    const bool more_notes = subscription.kind == SubscriptionKind::shared &&
+                            chunk == subscription.piece.chunks &&
+                            subscription.piece.notes >= first_chunk;
+    if (more_notes) {
+        const Bytes notes = room_of_chunks(chunk + 1) - room_of_chunks(chunk);
+        if (auto added = add_chunk(subscription, notes * range_bytes); !added)
+            return fail(added.error());
+    }
+    if (chunk == 0 || chunk > subscription.chunks.size())
+        return fail(Refused{protocol::Refusal::not_found, "this consumer has no such chunk"});
+    return subscription.chunks[chunk - 1];
+}
+
 bool Subscriptions::attach_new_lane(const Destination& destination, Lane& lane) {
-    return std::all_of(destination.consumers.begin(), destination.consumers.end(),
-                       [&](std::uint32_t slot) {
-                           Subscription& subscription = *tables_->subscriptions[slot];
-                           return subscription.kind != SubscriptionKind::exclusive ||
-                                  attach(subscription, destination, lane, lane.next_start);
-                       });
+    const bool attached = std::all_of(
+        destination.consumers.begin(), destination.consumers.end(), [&](std::uint32_t slot) {
+            Subscription& subscription = *tables_->subscriptions[slot];
+            return subscription.kind != SubscriptionKind::exclusive ||
+                   attach(subscription, destination, lane, lane.next_start);
+        });
+    for (std::size_t at = lane.attachments.size(); !attached && at-- > 0;)
+        release_entry(lane.attachments[at]);
+    return attached;
+}
+
+void Subscriptions::release_entry(const Attachment& attachment) {
+    Subscription& subscription = *tables_->subscriptions[attachment.subscription];
+    CursorEntry& entry = subscription.piece.cursor(attachment.entry);
+    // SYNC(cursor_set) release: nothing is published; nobody looks at the lane any more.
+    entry.lane.store(0, std::memory_order_release);
+    // SYNC(cursor_set) release: as above.
+    entry.cursor.store(0, std::memory_order_release);
+    subscription.free_entries.push_back(attachment.entry);
 }
 
 // On lanes that exist a subscriber begins where they end now.
@@ -135,16 +208,12 @@ void Subscriptions::attach_new_topic(Destination& topic) {
     publish_consumers(topic);
 }
 
-Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& session,
-                                                                     std::string_view pattern,
-                                                                     Destination* topic,
-                                                                     std::uint32_t prefetch) {
-    Opened opened;
-    const Bytes bytes = exclusive_piece_bytes(tables_->control.view().limits.lanes);
-    auto made =
-        make(session, topic, pattern, SubscriptionKind::exclusive, bytes, 0, opened.new_block);
+Result<Subscription*, Refused> Subscriptions::open_exclusive(Session& session,
+                                                             std::string_view pattern,
+                                                             Destination* topic,
+                                                             std::uint32_t prefetch) {
+    auto made = make(session, topic, pattern, SubscriptionKind::exclusive, 0);
     if (!made) return fail(made.error());
-    opened.subscription = *made;
     bool attached = true;
     for (const auto& destination : tables_->destinations) {
         if (!destination || destination->kind != DestinationKind::topic) continue;
@@ -158,67 +227,38 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
         return fail(heap_is_full(tables_->heap.ledger(), "another consumer", attachment_bytes));
     }
     show(**made, prefetch);
-    return opened;
+    return *made;
 }
 
-bool Subscriptions::make_claims(Destination& queue) {
-    const std::uint32_t lanes = tables_->control.view().limits.lanes;
-    const Bytes bytes = round_up(claims_bytes(lanes), page_unit);
-    auto charge = queue.heap_account.charge(bytes);
-    if (!charge) return false;
-    auto file = make_memory_file("weir-claims", bytes);
-    if (!file) return false;
-    auto mapping = Mapping::map(file->get(), bytes, Access::read_write);
-    if (!mapping) return false;
-    queue.claims_charge = std::move(*charge);
-    queue.claims_fd = std::move(*file);
-    queue.claims_mapping = std::move(*mapping);
-    queue.claims = {queue.claims_mapping.data(), lanes};
-    queue.consumer_slots.assign(shared_consumers_max + 1, false);
-    for (const LaneId id : queue.lanes) show_queue_cursor(*tables_, *tables_->lane(id));
-    return true;
-}
-
-void Subscriptions::drop_claims(Destination& queue) {
-    for (const LaneId id : queue.lanes) accept_cursors(*tables_, *tables_->lane(id));
-    queue.claims = {};
-    queue.claims_mapping = {};
-    queue.claims_fd.reset();
-    queue.claims_charge = {};
-}
-
-Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& session,
-                                                                  Destination& queue,
-                                                                  std::uint32_t notes,
-                                                                  std::uint32_t prefetch) {
-    notes = std::clamp(notes, 1u, notes_max);
-    if (!queue.has_claims() && !make_claims(queue))
-        return fail(heap_is_full(tables_->heap.ledger(), "the first consumer of a queue",
-                                 claims_bytes(tables_->control.view().limits.lanes)));
-    Opened opened;
+Result<Subscription*, Refused> Subscriptions::open_shared(Session& session, Destination& queue,
+                                                          std::uint32_t notes,
+                                                          std::uint32_t prefetch) {
+    notes = std::clamp(notes, 1u, first_chunk);
     const std::uint32_t number = free_consumer_slot(queue);
-    auto made = number == 0 ? Result<Subscription*, Refused>(fail(
-                                  table_is_full("consumers of one queue", shared_consumers_max)))
-                            : make(session, &queue, queue.name, SubscriptionKind::shared,
-                                   shared_piece_bytes(notes), notes, opened.new_block);
-    if (!made) {
-        if (queue.consumers.empty()) drop_claims(queue);
-        return fail(made.error());
+    if (number == 0) return fail(table_is_full("consumers of one queue", shared_consumers_max));
+    auto made = make(session, &queue, queue.name, SubscriptionKind::shared, notes);
+    if (!made) return fail(made.error());
+    Subscription& consumer = **made;
+    consumer.consumer_slot = number;
+    if (!make_claims_room(*tables_, queue, 0, number, &consumer)) {
+        drop(consumer);
+        return fail(heap_is_full(tables_->heap.ledger(), "another consumer of a queue", page_unit));
     }
-    opened.subscription = *made;
-    (*made)->consumer_slot = number;
     queue.consumer_slots[number] = true;
-    queue.consumers.push_back((*made)->slot);
+    queue.consumers.push_back(consumer.slot);
+    claims_told(*tables_, queue, consumer);
     publish_consumers(queue);
-    show(**made, prefetch);
+    show(consumer, prefetch);
     redelivery_->assign(queue);
-    return opened;
+    return &consumer;
 }
 
 void Subscriptions::detach(Subscription& subscription) {
     for (const auto& destination : tables_->destinations) {
         if (!destination) continue;
-        if (std::erase(destination->consumers, subscription.slot) == 0) continue;
+        const bool meant =
+            subscription.destination == nobody || subscription.destination == destination->slot;
+        if (!meant || std::erase(destination->consumers, subscription.slot) == 0) continue;
         publish_consumers(*destination);
         for (const LaneId id : destination->lanes) {
             Lane& lane = *tables_->lane(id);
@@ -246,6 +286,7 @@ void Subscriptions::drop(Subscription& subscription) {
     tables_->control.session(session.slot)
         .subscriptions.store(static_cast<std::uint32_t>(session.subscriptions.size()),
                              std::memory_order_relaxed);
+    for (const Piece& chunk : subscription.chunks) session.blocks.give_back(chunk);
     session.blocks.give_back(subscription.place);
     tables_->subscriptions[subscription.slot].reset();
 }
@@ -261,8 +302,8 @@ void Subscriptions::close(Subscription& subscription) {
     std::erase(queue.consumers, subscription.slot);
     queue.consumer_slots[subscription.consumer_slot] = false;
     publish_consumers(queue);
+    leave_claims(*tables_, queue);
     drop(subscription);
-    if (queue.consumers.empty()) drop_claims(queue);
     redelivery_->assign(queue);
     // What it was woken for, or was about to take, is left to the others.
     tables_->wake_sleepers(queue);
@@ -284,9 +325,7 @@ void Subscriptions::detach_lane(Destination& destination, Lane& lane) {
         destination.ended.messages_out += out;
         Subscription& subscription = *tables_->subscriptions[attachment.subscription];
         subscription.messages_out_ended += out;
-        // A wildcard subscriber knows by its cursor which lanes are its own.
-        // SYNC(cursor_set) release: nothing is published; nobody looks at the lane any more.
-        subscription.piece.cursor(lane.id).store(0, std::memory_order_release);
+        release_entry(attachment);
     }
     lane.attachments.clear();
 }

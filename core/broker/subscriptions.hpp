@@ -13,10 +13,10 @@
 // where they end now; on a lane that comes later, at that lane's very beginning.
 //
 //   U1  a cursor is written by the broker before the lane or the subscription is visible, and never
-//       after
+//       after until the lane has ended; the chunk that it stands in is announced before both
 //   U2  consumer slots of a queue are 1 to 256, each in one hand
 //   U3  claims are charged before they are made, and their positions are copied back before they
-//       are dropped
+//       are dropped, and that before the piece of the consumer in which they may stand
 #ifndef WEIR_CORE_BROKER_SUBSCRIPTIONS_HPP
 #define WEIR_CORE_BROKER_SUBSCRIPTIONS_HPP
 
@@ -25,22 +25,19 @@
 
 namespace weir::broker {
 
-inline constexpr std::uint32_t notes_max = 1024;  // per consumer
-
 class Subscriptions {
 public:
     Subscriptions(Tables& tables, Redelivery& redelivery) noexcept
         : tables_(&tables), redelivery_(&redelivery) {}
 
-    struct Opened {
-        Subscription* subscription = nullptr;
-        Fd new_block;
-    };
     // A subscriber of one topic, or of all that `pattern` means if `topic` is null.
-    Result<Opened, Refused> open_exclusive(Session& session, std::string_view pattern,
-                                           Destination* topic, std::uint32_t prefetch);
-    Result<Opened, Refused> open_shared(Session& session, Destination& queue, std::uint32_t notes,
-                                        std::uint32_t prefetch);
+    Result<Subscription*, Refused> open_exclusive(Session& session, std::string_view pattern,
+                                                  Destination* topic, std::uint32_t prefetch);
+    Result<Subscription*, Refused> open_shared(Session& session, Destination& queue,
+                                               std::uint32_t notes, std::uint32_t prefetch);
+    // Chunk number `chunk` (from 1) of a consumer's piece: cursors that were added, or notes that
+    // it asks for here, one chunk after the other.
+    Result<Piece, Refused> open_chunk(Subscription& subscription, std::uint32_t chunk);
     // What it held and did not acknowledge is to be delivered again.
     void close(Subscription& subscription);
     // Its session lost its rights but may still read and claim: nothing is assigned to it any more.
@@ -49,7 +46,7 @@ public:
     // A lane that is not visible yet gets a cursor of every subscriber. False: heap-like memory is
     // short.
     bool attach_new_lane(const Destination& destination, Lane& lane);
-    // A lane that ends: its subscribers' counts are kept.
+    // A lane that ends, or never began: its subscribers' counts are kept.
     void detach_lane(Destination& destination, Lane& lane);
     // A new topic joins the wildcard subscriptions that mean it.
     void attach_new_topic(Destination& topic);
@@ -57,15 +54,15 @@ public:
 private:
     Result<Subscription*, Refused> make(Session& session, Destination* destination,
                                         std::string_view pattern, SubscriptionKind kind,
-                                        Bytes piece_bytes, std::uint32_t notes, Fd& new_block);
+                                        std::uint32_t notes);
+    Result<void, Refused> add_chunk(Subscription& subscription, Bytes ranges);
     void show(Subscription& subscription, std::uint32_t prefetch);
     bool attach(Subscription& subscription, const Destination& destination, Lane& lane,
                 Position cursor);
     bool attach_topic(Subscription& subscription, Destination& topic);
+    void release_entry(const Attachment& attachment);
     void detach(Subscription& subscription);
     void drop(Subscription& subscription);
-    bool make_claims(Destination& queue);
-    void drop_claims(Destination& queue);
     void publish_consumers(Destination& destination);
 
     Tables* tables_;

@@ -23,10 +23,11 @@
 #ifndef WEIR_CORE_BROKER_TABLES_HPP
 #define WEIR_CORE_BROKER_TABLES_HPP
 
-#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/clock.hpp"
@@ -34,6 +35,8 @@
 #include "core/broker/exchange_blocks.hpp"
 #include "core/broker/page_allocator.hpp"
 #include "core/broker/policy.hpp"
+#include "core/broker/row.hpp"
+#include "core/protocol/sizing.hpp"
 #include "shm/claims.hpp"
 #include "shm/control_region.hpp"
 #include "shm/signals.hpp"
@@ -67,7 +70,8 @@ struct CountedPlace {
 // An exclusive subscription on one lane.
 struct Attachment {
     std::uint32_t subscription = nobody;
-    Position cursor = 0;  // last accepted
+    std::uint32_t entry = 0;  // of its cursor, in the subscription's piece
+    Position cursor = 0;      // last accepted
     CountedPlace counted;
     std::uint64_t messages_at_start = 0;  // of the lane when the subscription began
     Charge charge;
@@ -96,8 +100,9 @@ struct Lane {
 
     const LaneId id;
     const std::uint32_t destination;
-    Account account;  // direct-like
-    Charge charge;    // heap-like: this object
+    std::uint32_t index = 0;  // among the lanes of its destination
+    Account account;          // direct-like
+    Charge charge;            // heap-like: this object
 
     SlotState state = SlotState::live;
     std::uint32_t session = nobody;
@@ -105,7 +110,7 @@ struct Lane {
     std::uint64_t closed_number = 0;  // counts closings: the highest was closed last
     bool ending_known = false;        // closed: its tail has been found
 
-    std::deque<Page> pages;
+    Row<Page> pages;
     Position next_start = 0;  // where the page granted next begins
 
     // The producer. Pages that end at or before `producer_from` are behind it whatever its cell
@@ -148,10 +153,15 @@ struct Subscription {
     std::uint32_t destination = nobody;  // nobody: `pattern` has wildcards
     std::string pattern;
     Charge charge;
-    Charge range_charge;  // shared: room for a range per note, split off when they become pending
+    // Shared: room for a range per note, split off when they become pending; one charge a chunk.
+    std::vector<Charge> range_charges;
     Piece place;
+    std::vector<Piece> chunks;  // behind the first
     ConsumerPiece piece;
+    std::uint32_t entries = 0;                // exclusive: cursors that were ever in use
+    std::vector<std::uint32_t> free_entries;  // of those
     std::uint32_t consumer_slot = 0;
+    std::uint32_t claims_generation = 0;  // shared: what it was told about
     std::vector<Outstanding> outstanding;
     std::uint64_t assigned = 0;
     std::uint64_t messages_out_ended = 0;  // exclusive: from lanes that ended
@@ -164,6 +174,12 @@ struct EndedBooks {
     std::uint64_t messages_out = 0;
     std::uint64_t damaged = 0;
     std::uint64_t redelivered = 0;
+};
+
+// A place where a queue's claims were before: charged until all consumers know `until`.
+struct LeftClaims {
+    Charge charge;
+    std::uint32_t until = 0;
 };
 
 struct Destination {
@@ -187,13 +203,19 @@ struct Destination {
     std::vector<std::uint32_t> consumers;  // subscription slots, wildcard ones too
     std::uint32_t producers = 0;
 
-    // A queue's claims, while it has a consumer.
+    // Indexes of its lanes, and from where on positions at each have not been used yet.
+    std::vector<std::uint32_t> free_indexes;
+    std::vector<Position> claims_floors;
+
+    // A queue's claims, while it has a consumer (queue_claims.hpp). No file: in a consumer's piece.
     Charge claims_charge;
     Fd claims_fd;
     Mapping claims_mapping;
     ClaimsView claims;
-    std::vector<bool> consumer_slots;  // taken, by number; 0 is nobody
-    std::deque<Range> pending;         // redelivery, by lane and position
+    std::uint32_t claims_generation = 0;
+    std::vector<LeftClaims> claims_left;
+    std::vector<bool> consumer_slots;  // taken, by number; 0 is nobody; grows
+    Row<Range> pending;                // redelivery, by lane and position
     std::uint32_t next_consumer = 0;   // whose turn it is
     bool ranges_wait = false;          // `pending` found no consumer with a free place
 
@@ -224,14 +246,39 @@ struct LaneHistory {
 };
 
 // Stated sizes, for charges of objects in private memory: the object and what containers keep for
-// it.
-inline constexpr Bytes page_table_bytes = sizeof(Page) + 16;
-inline constexpr Bytes lane_object_bytes = sizeof(Lane) + 1024;
-inline constexpr Bytes destination_object_bytes = sizeof(Destination) + 1536;
-inline constexpr Bytes subscription_object_bytes = sizeof(Subscription) + 512;
-inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
+// it. A test counts what the allocator is really asked for (object_sizes_test.cpp).
+inline constexpr Bytes lane_object_bytes = sizing::lane_bytes;
+inline constexpr Bytes destination_object_bytes = sizing::destination_bytes;
+inline constexpr Bytes subscription_object_bytes = sizing::subscription_bytes;
+inline constexpr Bytes session_object_bytes = sizing::session_bytes;
+static_assert(sizeof(Page) + sizeof(Page) / 3 <= sizing::page_bytes, "rows grow by a quarter");
+static_assert(sizeof(Lane) + 144 <= sizing::lane_bytes);
+static_assert(sizeof(Destination) + 320 <= sizing::destination_bytes);
+static_assert(sizeof(Subscription) + 144 <= sizing::subscription_bytes);
+static_assert(sizeof(Session) + 512 <= sizing::session_bytes);
+static_assert(sizeof(LaneHistory) + sizeof(void*) == sizing::lane_slot_bytes);
 inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
-inline constexpr Bytes range_bytes = 2 * sizeof(Outstanding);
+inline constexpr Bytes range_bytes = 2 * sizeof(Range);
+
+// Tables are as long as the highest slot in use and not as they may become, because each turn and
+// tick looks through some of them. So the lowest free slot is taken; nothing: all `most` are used.
+// Shortened here only, so that a slot may be ended while its table is looked through.
+template <class T, class Usable>
+std::optional<std::uint32_t> free_slot(std::vector<std::unique_ptr<T>>& table, std::size_t most,
+                                       Usable usable) {
+    while (!table.empty() && table.back() == nullptr) table.pop_back();
+    for (std::uint32_t slot = 0; slot < most; ++slot) {
+        const bool behind = slot >= table.size();
+        if ((!behind && table[slot] != nullptr) || !usable(slot)) continue;
+        if (behind) table.resize(slot + 1);
+        return slot;
+    }
+    return std::nullopt;
+}
+template <class T>
+std::optional<std::uint32_t> free_slot(std::vector<std::unique_ptr<T>>& table, std::size_t most) {
+    return free_slot(table, most, [](std::uint32_t) { return true; });
+}
 
 struct Tables {
     explicit Tables(const Clock& the_clock) : clock(the_clock) {}
@@ -255,7 +302,7 @@ struct Tables {
 
     std::vector<LaneHistory> histories;
     std::vector<std::unique_ptr<Destination>> destinations;
-    std::map<std::string, std::uint32_t, std::less<>> by_name;
+    std::map<std::string_view, std::uint32_t> by_name;  // the objects' own names
     std::vector<std::unique_ptr<Session>> sessions;
     std::vector<std::unique_ptr<Subscription>> subscriptions;
     std::vector<std::unique_ptr<Lane>> lanes;

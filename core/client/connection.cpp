@@ -257,24 +257,71 @@ Result<OpenedConsumer, Error<OpenError>> Connection::open_consumer(const std::st
     auto answer = ask<protocol::ConsumerOpened>(request, timeout_ns_, &fds);
     if (!answer) return fail(answer.error());
     const bool shared = answer->subscription_kind == SubscriptionKind::shared;
-    const std::uint64_t bytes =
-        shared ? shared_piece_bytes(answer->notes) : exclusive_piece_bytes(control_.limits.lanes);
+    const std::uint64_t bytes = shared ? shared_piece_bytes : exclusive_piece_bytes;
     auto place = block(answer->block, answer->block_bytes, answer->with_block, fds,
                        answer->block_offset, bytes);
     if (!place) return fail(place.error());
-    OpenedConsumer opened{*answer, {*place, shared ? answer->notes : 0}, {}};
+    OpenedConsumer opened{*answer, {}, {}};
+    opened.piece.base = *place;
     if (shared) {
-        const bool sound = !fds.empty() && answer->notes != 0 && answer->consumer_slot != 0 &&
-                           answer->consumer_slot <= shared_consumers_max &&
-                           answer->claims_bytes >= claims_bytes(control_.limits.lanes);
-        if (!sound) return fail(OpenError::system, "the broker answered without claims");
-        auto claims = map_privately(fds.front(), answer->claims_bytes, Access::read_write);
-        if (!claims) return fail(OpenError::system, claims.error().sentence);
+        opened.piece.notes = answer->notes;
+        if (answer->notes == 0 || answer->notes > first_chunk || answer->consumer_slot == 0 ||
+            answer->consumer_slot > shared_consumers_max)
+            return fail(OpenError::system, "the broker named a place that does not exist");
+        auto claims = claims_at(answer->claims, opened.piece, fds);
+        if (!claims) return fail(claims.error());
         opened.claims = std::move(*claims);
     }
     if (answer->destination > control_.limits.destinations)
         return fail(OpenError::system, "the broker named a destination that does not exist");
     return opened;
+}
+
+Result<OpenedClaims, Error<OpenError>> Connection::claims_at(const protocol::ClaimsPlace& place,
+                                                             const ConsumerPiece& piece,
+                                                             std::vector<Fd>& fds) {
+    OpenedClaims opened;
+    opened.generation = place.generation;
+    opened.view = piece.lone_claims();
+    if (place.with_file == 0) return opened;
+    const bool sound = !fds.empty() && place.lanes != 0 && place.lanes % 8 == 0 &&
+                       place.lanes <= lanes_max && place.consumers != 0 &&
+                       place.consumers <= shared_consumers_max;
+    if (!sound) return fail(OpenError::system, "the broker answered without claims");
+    auto file =
+        map_privately(fds.front(), claims_bytes(place.lanes, place.consumers), Access::read_write);
+    if (!file) return fail(OpenError::system, file.error().sentence);
+    opened.file = std::move(*file);
+    opened.view = {opened.file.data(), place.lanes, place.consumers};
+    return opened;
+}
+
+Result<OpenedClaims, Error<OpenError>> Connection::open_claims(std::uint32_t subscription,
+                                                               const ConsumerPiece& piece) {
+    protocol::OpenClaims request{};
+    request.subscription = subscription;
+    std::vector<Fd> fds;
+    auto answer = ask<protocol::ClaimsOpened>(request, timeout_ns_, &fds);
+    if (!answer) return fail(answer.error());
+    return claims_at(answer->place, piece, fds);
+}
+
+bool Connection::open_chunk(std::uint32_t subscription, ConsumerPiece& piece, bool shared) {
+    if (piece.chunks >= chunks_max) return false;
+    protocol::OpenChunk request{};
+    request.subscription = subscription;
+    request.chunk = piece.chunks;
+    std::vector<Fd> fds;
+    auto answer = ask<protocol::ChunkOpened>(request, timeout_ns_, &fds);
+    if (!answer) return false;
+    const std::uint64_t bytes =
+        shared ? notes_chunk_bytes(piece.chunks) : cursors_chunk_bytes(piece.chunks);
+    auto place = block(answer->block, answer->block_bytes, answer->with_block, fds,
+                       answer->block_offset, bytes);
+    if (!place) return false;
+    piece.add_chunk(*place);
+    if (shared) piece.notes = std::min(room_of_chunks(piece.chunks), notes_max);
+    return true;
 }
 
 void Connection::close_producer(LaneId lane) noexcept {

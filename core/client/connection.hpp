@@ -42,10 +42,15 @@ struct OpenedProducer {
     protocol::ProducerOpened answer{};
     ProducerCell* cell = nullptr;
 };
+struct OpenedClaims {
+    Mapping file;  // none: they stand in the consumer's piece
+    ClaimsView view;
+    std::uint32_t generation = 0;
+};
 struct OpenedConsumer {
     protocol::ConsumerOpened answer{};
     ConsumerPiece piece;
-    Mapping claims;  // shared subscriptions only
+    OpenedClaims claims;  // shared subscriptions only
 };
 
 class Connection {
@@ -61,6 +66,11 @@ public:
     Result<OpenedConsumer, Error<OpenError>> open_consumer(const std::string& pattern,
                                                            std::uint32_t notes,
                                                            std::uint32_t prefetch);
+    // Adds the next chunk to the piece. False: there is none, or no memory for it.
+    bool open_chunk(std::uint32_t subscription, ConsumerPiece& piece, bool shared);
+    // Where the claims of this consumer's queue are now.
+    Result<OpenedClaims, Error<OpenError>> open_claims(std::uint32_t subscription,
+                                                       const ConsumerPiece& piece);
     void close_producer(LaneId lane) noexcept;
     void close_consumer(std::uint32_t subscription) noexcept;
     Result<void, Error<OpenError>> settle();
@@ -102,6 +112,9 @@ private:
     Result<std::byte*, Error<OpenError>> block(std::uint32_t number, std::uint64_t bytes,
                                                std::uint32_t is_new, std::vector<Fd>& fds,
                                                std::uint64_t offset, std::uint64_t wanted);
+    static Result<OpenedClaims, Error<OpenError>> claims_at(const protocol::ClaimsPlace& place,
+                                                            const ConsumerPiece& piece,
+                                                            std::vector<Fd>& fds);
     void close_all() noexcept;
 
     const std::string broker_;

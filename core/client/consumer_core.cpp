@@ -16,7 +16,6 @@ namespace {
 
 // Empty looks between two questions whether the broker lives, which are system calls.
 constexpr std::uint32_t looks_per_question = 1024;
-constexpr std::uint32_t notes_max = 1024;
 constexpr std::uint32_t notes_when_pulling = 64;
 
 // One note per message suffices also when each range holds a single one.
@@ -124,8 +123,9 @@ void ConsumerCore::open_new_queues() {
         if (known || slot.kind != DestinationKind::queue || !matches(pattern, name)) continue;
         auto opened = connection->open_consumer(name, notes_for(options), options.prefetch);
         // Refused for now: whatever changes next is a reason to try again.
-        if (!opened || opened->answer.destination == 0 || !opened->claims) continue;
-        queues.push_back(std::make_unique<QueueSource>(*connection, std::move(*opened), options));
+        if (!opened || opened->answer.destination == 0 || opened->piece.notes == 0) continue;
+        queues.push_back(std::make_unique<QueueSource>(*connection, std::move(*opened), options,
+                                                       notes_for(options)));
     }
 }
 
@@ -192,8 +192,8 @@ Result<std::unique_ptr<ConsumerCore>, Error<OpenError>> open_consumer(
             core->sleep_word = &signals.destination(answer.destination - 1).word;
         core->cell = &opened->piece.cell();
         if (answer.subscription_kind == SubscriptionKind::shared && answer.destination != 0)
-            core->queues.push_back(
-                std::make_unique<QueueSource>(*connection, std::move(*opened), options));
+            core->queues.push_back(std::make_unique<QueueSource>(*connection, std::move(*opened),
+                                                                 options, notes_for(options)));
         else
             core->topic = std::make_unique<TopicSource>(*connection, *opened);
     } else {

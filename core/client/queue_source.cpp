@@ -28,14 +28,15 @@ std::uint64_t lowest_bits(std::uint64_t mask, std::uint64_t count) noexcept {
 }  // namespace
 
 QueueSource::QueueSource(Connection& connection, OpenedConsumer opened,
-                         const ConsumerOptions& options)
+                         const ConsumerOptions& options, std::uint32_t notes)
     : connection_(&connection),
       opened_(std::move(opened)),
-      claims_{opened_.claims.data(), connection.control().limits.lanes},
       prefetch_(options.prefetch),
       prefetch_bytes_(options.prefetch_bytes),
-      held_(opened_.answer.notes) {
-    for (std::uint32_t note = opened_.answer.notes; note-- > 0;) free_notes_.push_back(note);
+      claims_seen_(opened_.claims.generation),
+      held_(opened_.piece.notes),
+      notes_wanted_(notes) {
+    for (std::uint32_t note = opened_.piece.notes; note-- > 0;) free_notes_.push_back(note);
 }
 
 std::atomic<std::uint32_t>& QueueSource::sleep_word() const noexcept {
@@ -43,7 +44,6 @@ std::atomic<std::uint32_t>& QueueSource::sleep_word() const noexcept {
 }
 
 std::uint32_t QueueSource::limit() const noexcept {
-    if (free_notes_.empty()) return 0;
     if (prefetch_bytes_ != 0 && held_bytes_ >= prefetch_bytes_) return 0;
     if (prefetch_ == 0) return 1;
     const std::uint64_t left = prefetch_ > unacknowledged_ ? prefetch_ - unacknowledged_ : 0;
@@ -52,6 +52,35 @@ std::uint32_t QueueSource::limit() const noexcept {
 
 std::uint64_t QueueSource::bytes_limit() const noexcept {
     return prefetch_bytes_ == 0 ? unlimited : prefetch_bytes_ - held_bytes_;
+}
+
+// Most consumers hold a few ranges, so notes come eight first and then as many again, when they are
+// used up. Refused (heap-like memory is short): it goes on with what it has, and asks again when it
+// has used that up once more.
+bool QueueSource::has_free_note() {
+    if (!free_notes_.empty()) return true;
+    const std::uint32_t before = opened_.piece.notes;
+    if (before < first_chunk || before >= notes_wanted_ || refused_) return false;
+    refused_ = !connection_->open_chunk(subscription(), opened_.piece, true);
+    if (refused_) return false;
+    std::rotate(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(held_first_),
+                held_.end());
+    held_first_ = 0;
+    held_.resize(opened_.piece.notes);
+    for (std::uint32_t note = opened_.piece.notes; note-- > before;) free_notes_.push_back(note);
+    return true;
+}
+
+// The broker moved the cursors: swaps in the old place fail. Asked until there is an answer.
+void QueueSource::renew_claims() {
+    const DestinationSlot& slot = connection_->control().destination(destination());
+    // SYNC(slot_live) acquire: the cursors stand in the place that the broker will name.
+    const std::uint32_t now = slot.claims_generation.load(std::memory_order_acquire);
+    if (now == claims_seen_) return;
+    auto renewed = connection_->open_claims(subscription(), opened_.piece);
+    if (!renewed) return;
+    claims_seen_ = renewed->generation;
+    opened_.claims = std::move(*renewed);
 }
 
 void QueueSource::refresh() {
@@ -111,7 +140,7 @@ void QueueSource::begin(ConsumerCore& core, const Held& held, const LaneReader& 
 
 bool QueueSource::take_assigned(ConsumerCore& core) {
     const ControlView& control = connection_->control();
-    while (!free_notes_.empty() && is_assigned(opened_.piece)) {
+    while (is_assigned(opened_.piece) && has_free_note()) {
         const std::uint32_t number = free_notes_.back();
         InFlightNote& note = opened_.piece.note(number);
         const AssignedRange range = take_assignment(opened_.piece, note);
@@ -127,6 +156,7 @@ bool QueueSource::take_assigned(ConsumerCore& core) {
             continue;
         }
         free_notes_.pop_back();
+        core.passed(range.lane);  // the broker may have more to assign than its ring takes
         const std::uint64_t due = range.due & mask_of(range.count);
         begin(core,
               {.note = number,
@@ -152,21 +182,27 @@ bool QueueSource::claim_from(ConsumerCore& core, Lane& lane, std::uint32_t most)
 bool QueueSource::claim_range(ConsumerCore& core, Lane& lane, std::uint32_t most,
                               std::uint64_t bytes) {
     const std::uint32_t number = free_notes_.back();
+    if (last_to_ != 0 && last_index_ != lane.reader.index()) {
+        step_off(claims(), last_index_, last_to_, opened_.answer.consumer_slot);
+        last_to_ = 0;
+    }
     ClaimedRange range;
     RangeStatus status = RangeStatus::lost;
     const std::uint64_t damaged = lane.reader.damaged();
     for (int tries = 0; status == RangeStatus::lost && tries < claim_tries; ++tries)
         status =
-            lane.reader.claim(claims_, *core.cell, opened_.piece.note(number), most, bytes, range);
+            lane.reader.claim(claims(), *core.cell, opened_.piece.note(number), most, bytes, range);
     if (lane.reader.damaged() != damaged) {
         // SYNC(cursor_moved) acquire: only compared with the one that damage was counted at.
         const Position cursor =
-            cursor_position(claims_.cursor(lane.id).load(std::memory_order_acquire));
+            cursor_position(claims().cursor(lane.reader.index()).load(std::memory_order_acquire));
         if (cursor != lane.damaged_at) core.count_damaged(1);
         lane.damaged_at = cursor;
     }
     if (status != RangeStatus::taken) return false;
     free_notes_.pop_back();
+    last_index_ = lane.reader.index();
+    last_to_ = range.to;
     const bool page_passed = lane.page_start != 0 && lane.page_start != range.reader.page_start();
     lane.page_start = range.reader.page_start();
     begin(core,
@@ -186,7 +222,8 @@ bool QueueSource::claim_range(ConsumerCore& core, Lane& lane, std::uint32_t most
 
 bool QueueSource::claim(ConsumerCore& core) {
     const std::uint32_t most = limit();
-    if (most == 0) return false;
+    if (most == 0 || !has_free_note()) return false;
+    renew_claims();
     const DestinationSlot& slot = connection_->control().destination(destination());
     // relaxed: as in refresh.
     if (stale_ || slot.lanes_generation.load(std::memory_order_relaxed) != seen_generation_)
@@ -203,6 +240,10 @@ bool QueueSource::claim(ConsumerCore& core) {
         const LaneSlot& lane_slot = connection_->control().lane(lane.id);
         // relaxed: a lane of another birth has a cursor that no claim of ours can win.
         if (lane_slot.birth.load(std::memory_order_relaxed) != lane.birth) {
+            stale_ = true;
+            continue;
+        }
+        if (!claims().has_lane(lane.reader.index())) {  // they have moved meanwhile
             stale_ = true;
             continue;
         }
@@ -298,6 +339,7 @@ void QueueSource::free_front(ConsumerCore& core) noexcept {
     // SYNC(noted) release: everything in the range has been read.
     opened_.piece.note(front.note).from.store(0, std::memory_order_release);
     free_notes_.push_back(front.note);
+    refused_ = false;
     held_bytes_ -= front.bytes;
     const auto lane = std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& candidate) {
         return candidate.id == front.lane;
@@ -334,7 +376,7 @@ void QueueSource::offer_work(ConsumerCore& core) noexcept {
     const bool left = std::any_of(lanes_.begin(), lanes_.end(), [&](Lane& lane) {
         // relaxed: a hint, as in claim.
         return ready[lane.id].load(std::memory_order_relaxed) != 0 &&
-               lane.reader.has_work(claims_, *core.cell);
+               claims().has_lane(lane.reader.index()) && lane.reader.has_work(claims(), *core.cell);
     });
     if (left) wake_one(sleep_word());
 }

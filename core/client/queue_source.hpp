@@ -30,7 +30,9 @@ namespace weir::detail {
 
 class QueueSource {
 public:
-    QueueSource(Connection& connection, OpenedConsumer opened, const ConsumerOptions& options);
+    // `notes`: as many as it may come to need.
+    QueueSource(Connection& connection, OpenedConsumer opened, const ConsumerOptions& options,
+                std::uint32_t notes);
 
     // The next message: of the range in hand, of an assignment, of a new range.
     Result<Message, ReceiveError> look(ConsumerCore& core);
@@ -44,7 +46,10 @@ public:
     // Wakes a sleeping consumer of this queue if there is something for it (Q4).
     void offer_work(ConsumerCore& core) noexcept;
     // False while prefetch or notes are used up.
-    bool may_claim() const noexcept { return limit() != 0; }
+    bool may_claim() const noexcept {
+        return (!free_notes_.empty() || (!refused_ && opened_.piece.notes < notes_wanted_)) &&
+               limit() != 0;
+    }
     // Nothing is held: neither given out nor kept for later.
     bool holds_nothing() const noexcept { return held_count_ == 0; }
 
@@ -86,18 +91,24 @@ private:
     std::uint32_t limit() const noexcept;
     std::uint64_t bytes_limit() const noexcept;
     void refresh();
+    void renew_claims();
+    bool has_free_note();
     std::atomic<std::uint32_t>& sleep_word() const noexcept;
+    const ClaimsView& claims() const noexcept { return opened_.claims.view; }
 
     Held& held(std::size_t index) noexcept { return held_[(held_first_ + index) % held_.size()]; }
     Held& newest() noexcept { return held(held_count_ - 1); }
 
     Connection* connection_;
     OpenedConsumer opened_;
-    ClaimsView claims_;
     std::uint32_t prefetch_;
     std::uint64_t prefetch_bytes_;
     std::uint32_t seen_generation_ = 0;
     bool stale_ = true;
+    std::uint32_t claims_seen_ = 0;  // the generation of the claims at hand
+    // The last claim, whose cursor may still name this consumer (claims.hpp, K4). No claim: 0.
+    std::uint32_t last_index_ = 0;
+    Position last_to_ = 0;
     std::vector<Lane> lanes_;
     std::size_t next_lane_ = 0;
 
@@ -105,6 +116,8 @@ private:
     std::size_t held_first_ = 0;
     std::size_t held_count_ = 0;
     std::vector<std::uint32_t> free_notes_;
+    std::uint32_t notes_wanted_;  // more than it has: it asks when it has none left
+    bool refused_ = false;        // and was refused since one was freed
     std::uint64_t unacknowledged_ = 0;
     std::uint64_t held_bytes_ = 0;
     bool reading_ = false;  // the newest held note

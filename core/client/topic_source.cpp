@@ -41,18 +41,19 @@ TopicSource::Lane* TopicSource::lane_with(LaneId id) noexcept {
     return found == lanes_.end() ? nullptr : &*found;
 }
 
-void TopicSource::add_if_ours(LaneId id, std::vector<Lane>& found) {
+void TopicSource::add_if_readable(CursorEntry& entry, std::vector<Lane>& found) {
+    // SYNC(cursor_set) acquire: the lane's cursor is set.
+    const std::uint32_t named = entry.lane.load(std::memory_order_acquire);
+    if (named == 0 || named > connection_->control().limits.lanes) return;
+    const LaneId id = named - 1;
     const LaneSlot& slot = connection_->control().lane(id);
     // SYNC(slot_live) acquire: the slot's fields and our cursor in this lane are set.
     if (!readable(slot.state.load(std::memory_order_acquire))) return;
     // relaxed: visible with the state.
-    const std::uint32_t destination = slot.destination.load(std::memory_order_relaxed);
-    if (destination_ != 0 && destination != destination_ - 1) return;
-    std::atomic<std::uint64_t>& cursor = piece_.cursor(id);
-    // relaxed: visible with the state; from then on written by this side only.
-    if (cursor.load(std::memory_order_relaxed) == 0) return;
-    // relaxed: visible with the state.
     const std::uint64_t birth = slot.birth.load(std::memory_order_relaxed);
+    // relaxed: a later use of the slot, maybe by another destination, is live behind the end of
+    // this one, and that took the name away.
+    if (entry.lane.load(std::memory_order_relaxed) != named) return;
     if (Lane* const known = lane_with(id); known != nullptr && known->birth == birth) {
         found.push_back(*known);
         found.back().gone = false;
@@ -61,31 +62,25 @@ void TopicSource::add_if_ours(LaneId id, std::vector<Lane>& found) {
     found.push_back(Lane{.id = id,
                          .birth = birth,
                          .slot = &slot,
-                         .cursor = &cursor,
+                         .cursor = &entry.cursor,
                          .reader = LaneReader(connection_->readable(), id)});
 }
 
-// Makes the list of lanes anew. The chain may change under the walk; then the generation is stepped
-// behind that, differs from the one noted here, and the next look walks again.
+// Makes the list of lanes anew. They may change under the walk; then the generation is stepped
+// behind that, differs from the one noted here, and the next look walks again. A lane that ended
+// meanwhile, or another use of its slot, is found out when it is entered.
 void TopicSource::refresh(ConsumerCore& core) {
     leave(core);
     stale_ = false;
     seen_generation_ = generation();
-    const ControlView& control = connection_->control();
-    std::vector<Lane> found;
-    if (destination_ == 0) {
-        for (LaneId id = 0; id < control.limits.lanes; ++id) add_if_ours(id, found);
-    } else {
-        const DestinationSlot& slot = control.destination(destination_ - 1);
-        // SYNC(slot_live) acquire: the lane that is named is complete.
-        std::uint32_t next = slot.first_lane.load(std::memory_order_acquire);
-        for (std::uint32_t steps = 0;
-             next != 0 && next <= control.limits.lanes && steps < control.limits.lanes; ++steps) {
-            add_if_ours(next - 1, found);
-            // SYNC(slot_live) acquire: as above.
-            next = control.lane(next - 1).next_lane.load(std::memory_order_acquire);
-        }
+    // SYNC(cursor_set) acquire: the chunks that it counts are there.
+    const std::uint32_t chunks = piece_.cell().chunks.load(std::memory_order_acquire);
+    while (piece_.chunks < std::min(chunks, chunks_max) &&
+           connection_->open_chunk(subscription_, piece_, false)) {
     }
+    std::vector<Lane> found;
+    for (std::uint32_t at = 0; at < room_of_chunks(piece_.chunks); ++at)
+        add_if_readable(piece_.cursor(at), found);
     lanes_ = std::move(found);
     current_ = 0;
 }
@@ -125,8 +120,10 @@ bool TopicSource::enter(ConsumerCore& core, Lane& lane) noexcept {
         if (lane.reader.page_is_current()) return true;
         return stand(lane, lane.reader.position());
     }
-    // relaxed: written by this side since the lane can be seen.
-    return stand(lane, lane.cursor->load(std::memory_order_relaxed));
+    // relaxed: written by this side since the lane can be seen; it is this lane's, whose birth was
+    // seen with the name above.
+    lane.stored = lane.cursor->load(std::memory_order_relaxed);
+    return stand(lane, lane.stored);
 }
 
 // What the short way gave out since the lane was taken in hand becomes a run.
@@ -151,8 +148,8 @@ void TopicSource::leave(ConsumerCore& core) noexcept {
 
 // Moves the cursor and tells the broker if that lets a page go.
 void TopicSource::set_cursor(ConsumerCore& core, Lane& lane, Position position) noexcept {
-    // relaxed: written by this side only.
-    if (position > lane.cursor->load(std::memory_order_relaxed)) {
+    if (position > lane.stored) {
+        lane.stored = position;
         // SYNC(cursor_set) release: everything before this position has been read.
         lane.cursor->store(position, std::memory_order_release);
     }

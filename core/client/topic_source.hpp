@@ -3,9 +3,9 @@
 // Reading a topic: one exclusive subscription with a cursor in each lane of the destinations it
 // means.
 //
-// Which lanes there are stands in `control`; a generation count tells when that changed. The broker
-// has attached the subscription to a lane (set its cursor) before the lane can be seen, so a lane
-// without a cursor is none of ours. Lanes are looked at in turn, a bounded number of messages each;
+// Which lanes there are stands beside the cursors; a generation count in `control` tells when that
+// changed. The broker has attached the subscription to a lane (set its cursor) before the
+// generation is stepped. Lanes are looked at in turn, a bounded number of messages each;
 // ready bytes keep idle ones untouched.
 //
 // Invariants
@@ -41,6 +41,7 @@ public:
 private:
     struct Lane {
         LaneId id = 0;
+        Position stored = 0;  // the cursor as this side stored it last (exchange.hpp, X1)
         std::uint64_t birth = 0;
         const LaneSlot* slot = nullptr;
         std::atomic<std::uint64_t>* cursor = nullptr;
@@ -64,7 +65,7 @@ private:
     void note_run(const ConsumerCore& core);
     void take_in_hand(ConsumerCore& core, Lane& lane) noexcept;
     void refresh(ConsumerCore& core);
-    void add_if_ours(LaneId id, std::vector<Lane>& found);
+    void add_if_readable(CursorEntry& entry, std::vector<Lane>& found);
     Lane* lane_with(LaneId id) noexcept;
     std::uint32_t generation() const noexcept;
 

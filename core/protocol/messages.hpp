@@ -14,6 +14,10 @@
 //            <------------------------ producer_opened [+ direct (read-write)] [+ exchange block]
 //      open_consumer ----------------> attaches it to every lane
 //            <------------------------ consumer_opened [+ exchange block] [+ claims]
+//      open_chunk -------------------> more room in a consumer's piece
+//            <------------------------ chunk_opened [+ exchange block]
+//      open_claims ------------------> where a queue's claims are now
+//            <------------------------ claims_opened [+ claims]
 //      close_..., settle, stop ------> done
 //      bye --------------------------> done, then both close: nothing of this session is in use any
 //      more
@@ -29,7 +33,7 @@
 namespace weir::protocol {
 
 inline constexpr std::uint32_t packet_magic = 0x52494557;  // "WEIR", little endian
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
 inline constexpr std::size_t packet_bytes_max = 1024;
 inline constexpr std::size_t packet_fds_max = 4;
 
@@ -48,6 +52,10 @@ enum class Kind : std::uint32_t {
     stopped,
     bye,
     done,
+    open_chunk,
+    chunk_opened,
+    open_claims,
+    claims_opened,
 };
 
 // Why a request was refused. The sentence beside it says what to do.
@@ -141,11 +149,19 @@ struct OpenConsumer {
     static constexpr Kind kind = Kind::open_consumer;
     Header header;
     char pattern[name_bytes];  // a queue by name, or a topic by name or pattern
-    std::uint32_t notes;       // shared: notes wanted (ranges in flight), 1 to 1024
+    std::uint32_t notes;       // shared: notes wanted (ranges in flight); at most 8 to begin with
     std::uint32_t prefetch;    // for the statistics
 };
 
-// Descriptors, in this order: an exchange block if `with_block`, claims if shared.
+// Where the claims of a queue are: in the asking consumer's own piece, or in a memory file.
+struct ClaimsPlace {
+    std::uint32_t lanes;
+    std::uint32_t consumers;
+    std::uint32_t generation;
+    std::uint32_t with_file;
+};
+
+// Descriptors, in this order: an exchange block if `with_block`, claims if `claims.with_file`.
 struct ConsumerOpened {
     static constexpr Kind kind = Kind::consumer_opened;
     Header header;
@@ -158,7 +174,7 @@ struct ConsumerOpened {
     std::uint64_t block_bytes;
     std::uint32_t with_block;
     std::uint32_t notes;  // shared: notes given
-    std::uint64_t claims_bytes;
+    ClaimsPlace claims;   // shared
 };
 
 struct CloseConsumer {
@@ -166,6 +182,39 @@ struct CloseConsumer {
     Header header;
     std::uint32_t subscription;
     std::uint32_t reserved;
+};
+
+// The next chunk of a consumer's piece (exchange.hpp).
+struct OpenChunk {
+    static constexpr Kind kind = Kind::open_chunk;
+    Header header;
+    std::uint32_t subscription;
+    std::uint32_t chunk;  // from 1
+};
+
+// Descriptor: an exchange block if `with_block`.
+struct ChunkOpened {
+    static constexpr Kind kind = Kind::chunk_opened;
+    Header header;
+    std::uint32_t block;
+    std::uint32_t block_offset;
+    std::uint64_t block_bytes;
+    std::uint32_t with_block;
+    std::uint32_t reserved;
+};
+
+struct OpenClaims {
+    static constexpr Kind kind = Kind::open_claims;
+    Header header;
+    std::uint32_t subscription;
+    std::uint32_t reserved;
+};
+
+// Descriptor: claims if `place.with_file`.
+struct ClaimsOpened {
+    static constexpr Kind kind = Kind::claims_opened;
+    Header header;
+    ClaimsPlace place;
 };
 
 struct Settle {

@@ -55,13 +55,12 @@ public:
         direct_ = make_memory_file("stage-direct", direct_bytes).value();
         signals_ = make_memory_file("stage-signals", limits.signals_bytes).value();
         block_ = make_memory_file("stage-exchange", block_bytes).value();
-        claims_ = make_memory_file("stage-claims", claims_bytes(limits.lanes)).value();
+        claims_ = make_memory_file("stage-claims", claims_file_bytes).value();
         direct_memory_ = Mapping::map(direct_.get(), direct_bytes, Access::read_write).value();
         signals_memory_ =
             Mapping::map(signals_.get(), limits.signals_bytes, Access::read_write).value();
         block_memory_ = Mapping::map(block_.get(), block_bytes, Access::read_write).value();
-        claims_memory_ =
-            Mapping::map(claims_.get(), claims_bytes(limits.lanes), Access::read_write).value();
+        claims_memory_ = Mapping::map(claims_.get(), claims_file_bytes, Access::read_write).value();
         doorbell_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
         lay_out(lanes, page_bytes / page_unit);
         control_.publish();
@@ -111,7 +110,7 @@ public:
         return {direct_memory_.data(), control_.view().pages(), control_.view().limits.pages};
     }
     SignalsView signals() { return {signals_memory_.data()}; }
-    ClaimsView claims() { return {claims_memory_.data(), control_.view().limits.lanes}; }
+    ClaimsView claims() { return {claims_memory_.data(), claims_lanes, shared_consumers_max}; }
     // The last consumer's piece, the last producer's cell.
     ConsumerPiece piece() { return piece_; }
     ProducerCell& cell() { return *cell_; }
@@ -123,6 +122,9 @@ public:
 
 private:
     static constexpr std::uint64_t block_bytes = 1024 * 1024;
+    static constexpr std::uint32_t claims_lanes = 1024;
+    static constexpr std::uint64_t claims_file_bytes =
+        claims_bytes(claims_lanes, shared_consumers_max);
 
     void lay_out(std::uint32_t lanes, std::uint64_t units) {
         units_ = units;
@@ -145,6 +147,7 @@ private:
             slot.stop_and_revocations.store(stop_word(position_first + units * page_unit, 0),
                                             std::memory_order_relaxed);
             slot.birth.store(1, std::memory_order_relaxed);
+            slot.index.store(id, std::memory_order_relaxed);
             slot.next_lane.store(id + 1 < lanes ? id + 2 : 0, std::memory_order_relaxed);
             slot.state.store(SlotState::live, std::memory_order_release);
             claims().cursor(id).store(cursor_word(position_first + page_header_bytes, 0),
@@ -196,6 +199,13 @@ private:
                 packet->read(request);
                 open_consumer_for(socket, request, with_block);
                 has_block = true;
+            } else if (head.kind == protocol::Kind::open_chunk) {  // of notes, to the last piece
+                protocol::ChunkOpened answer{};
+                answer.block_offset = place(notes_chunk_bytes(piece_.chunks));
+                answer.block_bytes = block_bytes;
+                piece_.add_chunk(block_memory_.data() + answer.block_offset);
+                piece_.notes = room_of_chunks(piece_.chunks);
+                static_cast<void>(protocol::send_message(socket.get(), answer, head.request));
             } else {
                 static_cast<void>(
                     protocol::send_message(socket.get(), protocol::Done{}, head.request));
@@ -206,24 +216,26 @@ private:
     void open_consumer_for(Fd& socket, const protocol::OpenConsumer& request,
                            std::uint32_t with_block) {
         const bool queue = name_.kind == DestinationKind::queue;
-        const std::uint32_t lanes = control_.view().limits.lanes;
         protocol::ConsumerOpened answer{};
         answer.subscription = consumers_++;
         answer.subscription_kind = queue ? SubscriptionKind::shared : SubscriptionKind::exclusive;
         answer.destination = 1;
         answer.consumer_slot = queue ? consumers_ : 0;
-        answer.notes = queue ? request.notes : 0;
-        answer.block_offset =
-            place(queue ? shared_piece_bytes(request.notes) : exclusive_piece_bytes(lanes));
+        answer.notes = queue ? std::min(request.notes, first_chunk) : 0;
+        answer.block_offset = place(queue ? shared_piece_bytes : exclusive_piece_bytes);
         answer.block_bytes = block_bytes;
         answer.with_block = with_block;
-        answer.claims_bytes = queue ? claims_memory_.bytes() : 0;
-        piece_ = {block_memory_.data() + answer.block_offset, answer.notes};
-        if (!queue)
-            for (LaneId id = 0; id < lanes; ++id)
-                if (control_.lane(id).state.load(std::memory_order_relaxed) == SlotState::live)
-                    piece_.cursor(id).store(position_first + page_header_bytes,
-                                            std::memory_order_relaxed);
+        if (queue) answer.claims = {claims_lanes, shared_consumers_max, 0, 1};
+        piece_ = {};
+        piece_.base = block_memory_.data() + answer.block_offset;
+        piece_.notes = answer.notes;
+        for (LaneId id = 0; !queue && id < first_chunk; ++id) {
+            if (control_.lane(id).state.load(std::memory_order_relaxed) != SlotState::live) break;
+            piece_.cursor(id).cursor.store(position_first + page_header_bytes,
+                                           std::memory_order_relaxed);
+            piece_.cursor(id).lane.store(id + 1, std::memory_order_release);
+        }
+        piece_.cell().chunks.store(1, std::memory_order_relaxed);
         std::vector<int> fds;
         if (with_block != 0) fds.push_back(block_.get());
         if (queue) fds.push_back(claims_.get());

@@ -8,7 +8,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -94,8 +96,11 @@ struct TestWorker {
     std::uint32_t subscription = 0;
     std::uint32_t destination = 0;
     std::uint32_t self = 0;
+    broker::Segment* segment = nullptr;
+    std::vector<std::unique_ptr<Mapping>>* mappings = nullptr;
     ConsumerPiece piece;
     ClaimsView claims;
+    std::uint32_t generation = 0;
     std::map<LaneId, SharedReader> readers;
 
     std::uint32_t free_note() const {
@@ -113,12 +118,33 @@ struct TestWorker {
             found.push_back(next - 1);
         return found;
     }
+    std::uint32_t index_of(LaneId lane) const {
+        return shared->control.lane(lane).index.load(std::memory_order_relaxed);
+    }
+    std::atomic<CursorWord>& cursor(LaneId lane) const { return claims.cursor(index_of(lane)); }
+    // Asks where the claims are if they have moved.
+    void renew() {
+        const auto& slot = shared->control.destination(destination);
+        if (slot.claims_generation.load(std::memory_order_acquire) == generation) return;
+        const broker::ClaimsAnswer answer = segment->open_claims(session, subscription).value();
+        take_claims(answer.fields.place, answer.claims);
+    }
+    void take_claims(const protocol::ClaimsPlace& place, int file) {
+        generation = place.generation;
+        claims = piece.lone_claims();
+        if (place.with_file == 0) return;
+        mappings->push_back(std::make_unique<Mapping>(
+            Mapping::map(file, claims_bytes(place.lanes, place.consumers), Access::read_write)
+                .value()));
+        claims = {mappings->back()->data(), place.lanes, place.consumers};
+    }
     // Claims one range of a lane into a free note; its messages.
     Texts take(LaneId lane, std::uint32_t limit = 64) {
         auto& reader =
             readers.try_emplace(lane, shared->pages, shared->control.lane(lane), lane, self)
                 .first->second;
         const std::uint32_t note = free_note();
+        renew();
         ClaimedRange range;
         if (note == piece.notes || reader.claim(claims, piece.cell(), piece.note(note), limit,
                                                 range) != RangeStatus::taken)
@@ -202,13 +228,30 @@ struct TestSubscriber {
     std::uint32_t session = 0;
     std::uint32_t subscription = 0;
     ConsumerPiece piece;
+    std::function<std::byte*(std::uint32_t)> chunk;                  // asks for it
     std::map<std::pair<LaneId, std::uint64_t>, LaneReader> readers;  // by lane and birth
 
+    // Chunks of cursors, after asking for those that were added.
+    std::uint32_t chunks() {
+        while (piece.chunks < piece.cell().chunks.load(std::memory_order_acquire))
+            piece.add_chunk(chunk(piece.chunks));
+        return piece.chunks;
+    }
+    // The cursor in this lane.
+    std::atomic<std::uint64_t>& cursor(LaneId lane) {
+        std::uint32_t at = 0;
+        while (piece.cursor(at).lane.load(std::memory_order_acquire) != lane + 1) ++at;
+        return piece.cursor(at).cursor;
+    }
     // Everything that can be read now, of all lanes that it is attached to.
     Texts drain() {
         Texts texts;
-        for (LaneId lane = 0; lane < shared->control.limits.lanes; ++lane) {
-            const Position cursor = piece.cursor(lane).load(std::memory_order_acquire);
+        for (std::uint32_t at = 0; at < room_of_chunks(chunks()); ++at) {
+            CursorEntry& entry = piece.cursor(at);
+            const std::uint32_t named = entry.lane.load(std::memory_order_acquire);
+            if (named == 0) continue;
+            const LaneId lane = named - 1;
+            const Position cursor = entry.cursor.load(std::memory_order_acquire);
             const LaneSlot& slot = shared->control.lane(lane);
             const SlotState state = slot.state.load(std::memory_order_acquire);
             if (cursor == 0 || (state != SlotState::live && state != SlotState::closed)) continue;
@@ -223,7 +266,7 @@ struct TestSubscriber {
                 texts.push_back(text_of(view));
                 reader.pass(view);
             }
-            piece.cursor(lane).store(reader.position(), std::memory_order_release);
+            entry.cursor.store(reader.position(), std::memory_order_release);
             set_lane_bit(shared->signals.head().passed, lane);
         }
         return texts;
@@ -283,12 +326,16 @@ public:
         made.subscription = fields.subscription;
         made.destination = fields.destination - 1;
         made.self = fields.consumer_slot;
-        made.piece = {
-            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset,
-            fields.notes};
-        claims_.push_back(std::make_unique<Mapping>(
-            Mapping::map(answer.claims, fields.claims_bytes, Access::read_write).value()));
-        made.claims = {claims_.back()->data(), shared.control.limits.lanes};
+        made.segment = segment.get();
+        made.mappings = &claims_;
+        made.piece.base =
+            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset;
+        made.piece.notes = fields.notes;
+        made.take_claims(fields.claims, answer.claims);
+        while (made.piece.notes < notes) {
+            made.piece.add_chunk(chunk(session, fields.subscription, made.piece.chunks));
+            made.piece.notes = std::min(room_of_chunks(made.piece.chunks), notes);
+        }
         return made;
     }
 
@@ -299,9 +346,11 @@ public:
         made.shared = &shared;
         made.session = session;
         made.subscription = fields.subscription;
-        made.piece = {
-            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset,
-            0};
+        made.piece.base =
+            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset;
+        made.chunk = [this, session, number = fields.subscription](std::uint32_t which) {
+            return chunk(session, number, which);
+        };
         return made;
     }
 
@@ -327,6 +376,11 @@ public:
     Shared shared;
 
 private:
+    std::byte* chunk(std::uint32_t session, std::uint32_t subscription, std::uint32_t number) {
+        broker::ChunkAnswer answer = segment->open_chunk(session, subscription, number).value();
+        const protocol::ChunkOpened& fields = answer.fields;
+        return block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset;
+    }
     std::byte* block(std::uint32_t session, std::uint32_t number, std::uint64_t bytes,
                      const Fd& fd) {
         const std::uint64_t id = shared.control.session(session).id;

@@ -14,13 +14,15 @@ namespace weir::test {
 namespace {
 
 constexpr std::uint32_t lanes = 256;
+constexpr std::uint32_t consumers = 3;
 constexpr LaneId lane = 7;
 constexpr std::uint32_t ann = 1;
 constexpr std::uint32_t bob = 2;
 
 struct ClaimsStage {
-    std::vector<std::uint64_t> memory = std::vector<std::uint64_t>(claims_bytes(lanes) / 8);
-    ClaimsView view{reinterpret_cast<std::byte*>(memory.data()), lanes};
+    std::vector<std::uint64_t> memory =
+        std::vector<std::uint64_t>(claims_bytes(lanes, consumers) / 8);
+    ClaimsView view{reinterpret_cast<std::byte*>(memory.data()), lanes, consumers};
 
     void set(Position position, std::uint32_t claimant) {
         view.cursor(lane).store(cursor_word(position, claimant));
@@ -31,9 +33,9 @@ struct ClaimsStage {
 TEST(Claims, CursorsOfDifferentLanesNeverShareAWord) {
     std::vector<bool> seen(lanes);
     for (LaneId id = 0; id < lanes; ++id) {
-        ASSERT_LT(cursor_index(id, lanes), lanes);
-        ASSERT_FALSE(seen[cursor_index(id, lanes)]) << id;
-        seen[cursor_index(id, lanes)] = true;
+        ASSERT_LT(cursor_place(id, lanes), lanes);
+        ASSERT_FALSE(seen[cursor_place(id, lanes)]) << id;
+        seen[cursor_place(id, lanes)] = true;
     }
 }
 
@@ -195,6 +197,32 @@ TEST_F(SharedLane, AnAssignedRangeIsFoundByItsPosition) {
     EXPECT_EQ(LaneStage::text(reader.look(nullptr)), "a");
     EXPECT_FALSE(stand_at_range(reader, stage.pages(), stage.lane, range.from, range.to + 99999));
     EXPECT_FALSE(stand_at_range(reader, stage.pages(), stage.lane, 999999, 1000000));
+}
+
+// K4. Ann claims from one lane, confirms, claims from another and dies before she confirms that.
+// Bob goes on in both lanes, in the second one first.
+TEST(Claims, WhatAClaimantDiedInIsKnownWhateverHappensToItsEarlierLanes) {
+    ClaimsStage stage;
+    constexpr std::uint32_t second = 9;
+    stage.set(4160, 0);
+    stage.view.cursor(second).store(cursor_word(8256, 0));
+    ASSERT_EQ(move_cursor(stage.view, lane, stage.cursor(), 4232, ann), ClaimOutcome::won);
+    step_off(stage.view, lane, 4232, ann);
+    ASSERT_EQ(move_cursor(stage.view, second, cursor_word(8256, 0), 8320, ann), ClaimOutcome::won);
+
+    ASSERT_EQ(move_cursor(stage.view, second, cursor_word(8320, ann), 8384, bob),
+              ClaimOutcome::won);
+    EXPECT_EQ(cursor_position(stage.cursor()), 4232u) << "stepping off moves nothing";
+    ASSERT_EQ(move_cursor(stage.view, lane, stage.cursor(), 4304, bob), ClaimOutcome::won);
+    EXPECT_TRUE(is_claim(stage.view, second, 8320, ann, false));
+}
+
+// Somebody moved the cursor on already: it is not touched.
+TEST(Claims, SteppingOffACursorThatMovedChangesNothing) {
+    ClaimsStage stage;
+    stage.set(4232, bob);
+    step_off(stage.view, lane, 4160, ann);
+    EXPECT_EQ(stage.cursor(), cursor_word(4232, bob));
 }
 
 }  // namespace

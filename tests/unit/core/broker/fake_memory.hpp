@@ -53,6 +53,12 @@ public:
         answer.claims = region_.get();
         return answer;
     }
+    Result<ChunkAnswer, Refused> open_chunk(std::uint32_t, std::uint32_t, std::uint32_t) override {
+        return fail(protocol::Refusal::not_found, "it is not open");
+    }
+    Result<ClaimsAnswer, Refused> open_claims(std::uint32_t, std::uint32_t) override {
+        return fail(protocol::Refusal::not_found, "it is not open");
+    }
     Result<void, Refused> close_consumer(std::uint32_t, std::uint32_t) override {
         return fail(protocol::Refusal::not_found, "it is not open");
     }

@@ -36,7 +36,7 @@ struct Deathbed {
     // A note for the first `count` messages, as it is before the cursor moves.
     Position write_note(std::uint32_t count, std::uint32_t index = 0) {
         const LaneId lane = producer.lane;
-        const Position from = cursor_position(dying.claims.cursor(lane).load());
+        const Position from = cursor_position(dying.cursor(lane).load());
         LaneReader reader(stage.shared.pages, lane);
         reader.stand(page_of(stage.shared.pages, stage.shared.control.lane(lane), from), from);
         InFlightNote& note = dying.piece.note(index);
@@ -74,9 +74,9 @@ TEST(Redelivery, ARecordedWinnerDoesNotMakeTheRecordersOwnNoteAClaim) {
     ASSERT_EQ(other.take(bed.producer.lane, 2), (Texts{"0", "1"}));
     bed.write_note(3);
     // Step 2 of move_cursor, and not step 3.
-    const CursorWord seen = bed.dying.claims.cursor(bed.producer.lane).load();
+    const CursorWord seen = bed.dying.cursor(bed.producer.lane).load();
     bed.dying.claims.won(cursor_claimant(seen))
-        .store(won_word(cursor_position(seen), bed.producer.lane));
+        .store(won_word(cursor_position(seen), bed.dying.index_of(bed.producer.lane)));
     bed.die();
     EXPECT_EQ(bed.rest(other), Texts(all_ten.begin() + 2, all_ten.end()));
 }
@@ -84,8 +84,9 @@ TEST(Redelivery, ARecordedWinnerDoesNotMakeTheRecordersOwnNoteAClaim) {
 TEST(Redelivery, AMovedCursorMakesTheNoteAClaimAlsoUnconfirmed) {
     Deathbed bed;
     const Position to = bed.write_note(3);
-    const CursorWord seen = bed.dying.claims.cursor(bed.producer.lane).load();
-    ASSERT_EQ(move_cursor(bed.dying.claims, bed.producer.lane, seen, to, bed.dying.self),
+    const CursorWord seen = bed.dying.cursor(bed.producer.lane).load();
+    ASSERT_EQ(move_cursor(bed.dying.claims, bed.dying.index_of(bed.producer.lane), seen, to,
+                          bed.dying.self),
               ClaimOutcome::won);
     bed.die();
     TestWorker other = bed.stage.worker(bed.stage.session(), "queue://work");
@@ -96,8 +97,9 @@ TEST(Redelivery, AClaimWhoseCursorOthersMovedOnIsProvenByItsWonWord) {
     Deathbed bed;
     TestWorker other = bed.stage.worker(bed.stage.session(), "queue://work");
     const Position to = bed.write_note(3);
-    const CursorWord seen = bed.dying.claims.cursor(bed.producer.lane).load();
-    ASSERT_EQ(move_cursor(bed.dying.claims, bed.producer.lane, seen, to, bed.dying.self),
+    const CursorWord seen = bed.dying.cursor(bed.producer.lane).load();
+    ASSERT_EQ(move_cursor(bed.dying.claims, bed.dying.index_of(bed.producer.lane), seen, to,
+                          bed.dying.self),
               ClaimOutcome::won);
     EXPECT_EQ(other.take(bed.producer.lane, 2), (Texts{"3", "4"}));
     bed.die();

@@ -112,8 +112,8 @@ TEST(Subscriptions, NonsenseInCursorsFreesNothingOfOthers) {
         for (int number = 0; number < 50; ++number) {
             ASSERT_TRUE(producer.send(text));
             ASSERT_TRUE(queue.send(text));
-            for (LaneId lane = 0; lane < 8; ++lane) liar.piece.cursor(lane).store(lie);
-            worker.claims.cursor(queue.lane).store(lie);
+            for (std::uint32_t at = 0; at < 8; ++at) liar.piece.cursor(at).cursor.store(lie);
+            worker.cursor(queue.lane).store(lie);
             liar.piece.cell().entering.store(static_cast<PageRef>(lie));
             liar.piece.cell().looking_at.store(static_cast<std::uint32_t>(lie));
             set_lane_bit(stage.shared.signals.head().passed, producer.lane);
