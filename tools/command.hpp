@@ -42,6 +42,7 @@ void add_stop(CLI::App& app, int& exit_code);
 void add_send(CLI::App& app, int& exit_code);
 void add_recv(CLI::App& app, int& exit_code);
 void add_stat(CLI::App& app, int& exit_code);
+void add_plan(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 
 }  // namespace weir::tools
