@@ -105,6 +105,9 @@ protected:
         stage.grant(1);
         stage.grant(1);
         claims.set(position_first, 0);
+        stage.lane.index.store(lane, std::memory_order_relaxed);
+        first = SharedReader(stage.pages(), stage.lane, lane, ann);
+        second = SharedReader(stage.pages(), stage.lane, lane, bob);
     }
     RangeStatus claim(SharedReader& reader, InFlightNote& note, std::uint32_t limit = 64) {
         return reader.claim(claims.view, cell, note, limit, range);
@@ -125,8 +128,8 @@ protected:
     InFlightNote notes[4]{};
     ClaimedRange range;
     LaneWriter writer = stage.writer();
-    SharedReader first{stage.pages(), stage.lane, lane, ann};
-    SharedReader second{stage.pages(), stage.lane, lane, bob};
+    SharedReader first;
+    SharedReader second;
 };
 
 using Texts = std::vector<std::string>;
