@@ -24,6 +24,9 @@
 //   K2  before a cursor is moved away from (p, c), won[c] is (p, lane) or c's note is confirmed
 //   K3  won[c] changes only from a value that was loaded before the cursor was last seen to name c,
 //       so a claimant that was stopped for long cannot set it back
+//   K4  at most one cursor names c: before it claims from another lane it takes its name off the
+//       last one (`step_off`). Else that name, recorded late, would displace in won[c] the claim
+//       that c died in
 #ifndef WEIR_SHM_CLAIMS_HPP
 #define WEIR_SHM_CLAIMS_HPP
 
@@ -107,6 +110,16 @@ inline ClaimOutcome move_cursor(const ClaimsView& claims, LaneId lane, CursorWor
                                           std::memory_order_acquire)
                ? ClaimOutcome::won    // case A
                : ClaimOutcome::lost;  // case B
+}
+
+// K4: the claim up to `to` is confirmed, and its claimant goes on to another lane.
+inline void step_off(const ClaimsView& claims, LaneId lane, Position to,
+                     std::uint32_t self) noexcept {
+    CursorWord named = cursor_word(to, self);
+    // SYNC(cursor_moved) release: as in move_cursor; the position stays.
+    // relaxed: a cursor that somebody moved on names us no more, and nothing is read under it.
+    claims.cursor(lane).compare_exchange_strong(
+        named, cursor_word(to, 0), std::memory_order_release, std::memory_order_relaxed);
 }
 
 // What the broker asks about a note of a consumer that died: is it a claim?

@@ -152,6 +152,10 @@ bool QueueSource::claim_from(ConsumerCore& core, Lane& lane, std::uint32_t most)
 bool QueueSource::claim_range(ConsumerCore& core, Lane& lane, std::uint32_t most,
                               std::uint64_t bytes) {
     const std::uint32_t number = free_notes_.back();
+    if (last_to_ != 0 && last_lane_ != lane.id) {
+        step_off(claims_, last_lane_, last_to_, opened_.answer.consumer_slot);
+        last_to_ = 0;
+    }
     ClaimedRange range;
     RangeStatus status = RangeStatus::lost;
     const std::uint64_t damaged = lane.reader.damaged();
@@ -167,6 +171,8 @@ bool QueueSource::claim_range(ConsumerCore& core, Lane& lane, std::uint32_t most
     }
     if (status != RangeStatus::taken) return false;
     free_notes_.pop_back();
+    last_lane_ = lane.id;
+    last_to_ = range.to;
     const bool page_passed = lane.page_start != 0 && lane.page_start != range.reader.page_start();
     lane.page_start = range.reader.page_start();
     begin(core,

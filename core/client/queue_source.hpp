@@ -98,6 +98,9 @@ private:
     std::uint64_t prefetch_bytes_;
     std::uint32_t seen_generation_ = 0;
     bool stale_ = true;
+    // The last claim, whose cursor may still name this consumer (claims.hpp, K4). None: 0.
+    LaneId last_lane_ = 0;
+    Position last_to_ = 0;
     std::vector<Lane> lanes_;
     std::size_t next_lane_ = 0;
 

@@ -197,5 +197,31 @@ TEST_F(SharedLane, AnAssignedRangeIsFoundByItsPosition) {
     EXPECT_FALSE(stand_at_range(reader, stage.pages(), stage.lane, 999999, 1000000));
 }
 
+// K4. Ann claims from one lane, confirms, claims from another and dies before she confirms that.
+// Bob goes on in both lanes, in the second one first.
+TEST(Claims, WhatAClaimantDiedInIsKnownWhateverHappensToItsEarlierLanes) {
+    ClaimsStage stage;
+    constexpr LaneId second = 9;
+    stage.set(4160, 0);
+    stage.view.cursor(second).store(cursor_word(8256, 0));
+    ASSERT_EQ(move_cursor(stage.view, lane, stage.cursor(), 4232, ann), ClaimOutcome::won);
+    step_off(stage.view, lane, 4232, ann);
+    ASSERT_EQ(move_cursor(stage.view, second, cursor_word(8256, 0), 8320, ann), ClaimOutcome::won);
+
+    ASSERT_EQ(move_cursor(stage.view, second, cursor_word(8320, ann), 8384, bob),
+              ClaimOutcome::won);
+    EXPECT_EQ(cursor_position(stage.cursor()), 4232u) << "stepping off moves nothing";
+    ASSERT_EQ(move_cursor(stage.view, lane, stage.cursor(), 4304, bob), ClaimOutcome::won);
+    EXPECT_TRUE(is_claim(stage.view, second, 8320, ann, false));
+}
+
+// Somebody moved the cursor on already: it is not touched.
+TEST(Claims, SteppingOffACursorThatMovedChangesNothing) {
+    ClaimsStage stage;
+    stage.set(4232, bob);
+    step_off(stage.view, lane, 4160, ann);
+    EXPECT_EQ(stage.cursor(), cursor_word(4232, bob));
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -148,6 +148,29 @@ TEST(Queue, GivesEachMessageToOneConsumer) {
     EXPECT_EQ(got, sent);
 }
 
+// claims.hpp, K4
+TEST(Queue, LeavesTheCursorOfALaneBeforeItClaimsFromAnother) {
+    ClientStage stage("queue://q", 2, mebibyte);
+    const auto session = stage.connect();
+    auto first = stage.producer(session);
+    auto second = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    std::set<std::string> received;
+    const auto named = [&] {
+        int count = 0;
+        for (LaneId id = 0; id < 2; ++id)
+            count += cursor_claimant(stage.claims().cursor(id).load()) != 0 ? 1 : 0;
+        return count;
+    };
+    for (int i = 0; i < 4; ++i) {
+        ASSERT_TRUE(first.send(std::to_string(2 * i)));
+        ASSERT_TRUE(second.send(std::to_string(2 * i + 1)));
+        for (const std::string& text : drain(consumer)) received.insert(text);
+        EXPECT_LE(named(), 1);
+    }
+    EXPECT_EQ(received.size(), 8u);
+}
+
 TEST(Queue, TakesWhatIsAssignedBeforeAnythingNew) {
     ClientStage stage("queue://q", 1, mebibyte);
     const auto session = stage.connect();
