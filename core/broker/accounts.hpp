@@ -2,129 +2,193 @@
 //
 // Who holds how much of the two resources, heap-like and direct-like memory.
 //
-// Accounts form a tree: broker, destination, lane or subscription. A charge is what says that bytes
-// are held: it can be moved and split but not copied, and it returns its bytes to its account and
-// to all accounts above when it ends. So there is no call site that could forget, and what a dead
-// session held is returned by ending the objects that held it.
+// Accounts form a tree. A charge is what says that bytes are held: it can be moved and split but
+// not copied, and it returns its bytes to all its accounts when it ends. So there is no call site
+// that could forget, and what a dead session held is returned by ending the objects that held it.
 //
-//      resource  | free | reserves not yet used | used                                   |
-//      broker                                   | destination A           | destination B |
-//                                               | lane 1      | lane 2    | lane 3        |
+//      broker ----- destination ---+--- producer side --- lane
+//         |          (limit,       +--- consumer side --- pages read back, subscriptions
+//         |           reserve)               |
+//         +----- producer part, consumer part: the sums of all sides of a kind
 //
-//   A1  a resource's `used` is the sum of the charges that exist
-//   A2  used + reserves <= capacity, where `reserves` is what destinations could still ask of
-//       theirs
+//      user ------- session             a charge's holder: not where it stands, but whose it is
+//
+// A destination's limit and reserve are for both its sides together, so the sides hang below it,
+// and the parts are sums across: either may use what the other leaves (quota.hpp, part_allows). A
+// charge is checked against every account on its way up, the part it belongs to, its session and
+// its user, and is counted in all of them or in none.
+//
+//   A1  an account's `used` is the sum of the charges that stand at or below it, or are held by it
+//   A2  what lies below an account is never charged beyond its limit (Q3)
 //   A3  what a charge holds is returned exactly once
+//   A4  of the room below an account, `kept` bytes can only be had for reading back: otherwise
+//       reading back would need memory that only reading back can free
 //
-// An account outlives its charges: that is the order of members in the tables (tables.hpp).
+// An account outlives its charges and its children: that is the order of members in the tables
+// (tables.hpp).
 #ifndef WEIR_CORE_BROKER_ACCOUNTS_HPP
 #define WEIR_CORE_BROKER_ACCOUNTS_HPP
 
-#include <optional>
+#include <span>
 #include <utility>
 
+#include "core/base/result.hpp"
+#include "core/broker/quota.hpp"
 #include "shm/control.hpp"
 
 namespace weir::broker {
 
-using Bytes = std::uint64_t;
-
-// The numbers of one resource.
-struct Ledger {
-    Bytes capacity = 0;
-    Bytes used = 0;
-    Bytes reserves = 0;  // of all accounts, as far as they are not used
-    Bytes margin = 0;    // kept for destinations that do not exist yet
-};
-
-// May an account take `asked` bytes, of whose own reserve `own` is left?
-//
-// Within its reserve always: A2 says that the bytes are there. Beyond it when
-//   used + asked + reserves_of_others + margin <= capacity,  reserves_of_others = reserves - own
-// Rearranged without a sum that can overflow, by A2 and own <= reserves:
-//   asked <= capacity - used - reserves_of_others - margin
-constexpr bool grant_fits(const Ledger& ledger, Bytes own, Bytes asked) noexcept {
-    if (asked <= own) return true;
-    const Bytes room = ledger.capacity - ledger.used - (ledger.reserves - own);
-    return room >= ledger.margin && asked <= room - ledger.margin;
-}
-
-// May another account come into being with this reserve? Here the margin may be used: it is for
-// this.
-constexpr bool reserve_fits(const Ledger& ledger, Bytes reserve) noexcept {
-    return reserve <= ledger.capacity - ledger.used - ledger.reserves;
-}
-
 class Account;
 class Charge;
+struct ReserveChange;
 
-// One of the two resources, with its published use.
-class Resource {
+// The room that is left for others: of direct-like memory for destinations that do not exist yet,
+// of heap-like memory for what exists.
+enum class Margin { leave, use };
+
+// One of the two parts of a resource.
+class Part {
 public:
-    Resource() = default;
-    Resource(const Resource&) = delete;
-    Resource& operator=(const Resource&) = delete;
+    explicit Part(LimitLevel level) noexcept : level_(level) {}
+    Part(const Part&) = delete;
+    Part& operator=(const Part&) = delete;
 
-    // Use and peak are published there from now on.
+    static void pair(Part& one, Part& other) noexcept;
+    void set_share(Bytes share) noexcept;
+    // Somebody of this part waits for memory: the other part, if it has borrowed, gets nothing
+    // more.
+    void set_asks(bool asks) noexcept { state_.asks = asks; }
+    // Use, peak and share are shown there from now on.
     void publish_to(Usage& usage) noexcept;
-    void set_capacity(Bytes capacity) noexcept { ledger_.capacity = capacity; }
-    void set_margin(Bytes margin) noexcept { ledger_.margin = margin; }
 
-    const Ledger& ledger() const noexcept { return ledger_; }
+    const PartState& state() const noexcept { return state_; }
+    LimitLevel level() const noexcept { return level_; }
 
 private:
     friend class Account;
-    void moved() noexcept;
+    bool allows(Bytes asked) const noexcept;
+    void add(Bytes bytes) noexcept;
+    void give_back(Bytes bytes) noexcept;
+    void show() noexcept;
 
-    Ledger ledger_;
+    LimitLevel level_;
+    PartState state_{.used = 0, .share = no_limit, .asks = false};
+    Part* other_ = nullptr;
     Bytes peak_ = 0;
     Usage* published_ = nullptr;
 };
 
+// What refused a charge: an account, or (with its level) the part that the charge belongs to.
+struct Obstacle {
+    LimitLevel level = LimitLevel::none;
+    Bytes used = 0;
+    Bytes limit = 0;
+
+    explicit operator bool() const noexcept { return level != LimitLevel::none; }
+};
+
 class Account {
 public:
-    Account(Resource& resource, Account* parent) noexcept : resource_(&resource), parent_(parent) {}
+    explicit Account(LimitLevel level, Account* parent = nullptr) noexcept
+        : level_(level), parent_(parent) {}
+    // A side of a destination: its charges count in `part` as well.
+    Account(Account& parent, Part& part) noexcept
+        : level_(parent.level_), parent_(&parent), part_(&part) {}
     ~Account();
     Account(const Account&) = delete;
     Account& operator=(const Account&) = delete;
 
-    // Sets bytes aside for this account while it holds less. False: they are not there.
-    [[nodiscard]] bool open_reserve(Bytes reserve) noexcept;
+    // Lower than what is used: nothing is taken, nothing more is charged.
+    void set_limit(Bytes limit) noexcept;
+    // Bytes that are always there for this account. False: so many are not left above.
+    [[nodiscard]] bool set_reserve(Bytes reserve) noexcept;
+    // Room that ordinary charges leave.
+    void set_margin(Bytes margin) noexcept { margin_ = margin; }
+    // Room that only reading back may use (A4).
+    void set_kept(Bytes kept) noexcept { kept_ = kept; }
+    // Use, peak and limit are shown there from now on.
+    void publish_to(Usage& usage) noexcept;
 
-    // Another reserve in its place. The caller has seen that A2 holds with it.
-    void change_reserve(Bytes reserve) noexcept;
-
-    // A charge of `bytes` to this account and all above, or nothing was changed.
-    [[nodiscard]] std::optional<Charge> charge(Bytes bytes) noexcept;
-    bool fits(Bytes bytes) const noexcept;
+    // A charge of `bytes` to this account, all above, and the holder's; or nothing was changed.
+    [[nodiscard]] Result<Charge, Obstacle> charge(Bytes bytes, Account* holder = nullptr,
+                                                  Margin margin = Margin::leave) noexcept;
+    // What would refuse it.
+    Obstacle obstacle(Bytes bytes, const Account* holder = nullptr,
+                      Margin margin = Margin::leave) const noexcept;
+    // What would refuse it even if everything that can be given back were given back.
+    Obstacle obstacle_for_ever(Bytes bytes, const Account* holder = nullptr) const noexcept;
     // True when `bytes` are covered by what is left of the reserve of this account or one above.
-    bool reserved(Bytes bytes) const noexcept { return bytes <= reserve_left(); }
+    bool reserved(Bytes bytes) const noexcept;
 
+    LimitLevel level() const noexcept { return level_; }
     Bytes used() const noexcept { return used_; }
+    Bytes peak() const noexcept { return peak_; }
+    Bytes limit() const noexcept { return limit_; }
+    Bytes reserve() const noexcept { return reserve_; }
+    // Used, and reserved by those below.
+    Bytes below() const noexcept { return below_; }
 
 private:
     friend class Charge;
-    Bytes own_left() const noexcept { return reserve_ > used_ ? reserve_ - used_ : 0; }
-    Bytes reserve_left() const noexcept;
+    friend bool reserves_fit(const Account& above, std::span<const ReserveChange> changes,
+                             Bytes to_come, Bytes limit) noexcept;
+    friend bool change_reserves(const Account& above,
+                                std::span<const ReserveChange> changes) noexcept;
+    bool reads_back() const noexcept {
+        return part_ != nullptr && part_->level() == LimitLevel::consumer_part;
+    }
+    void change_reserve(Bytes reserve) noexcept;
+    Bytes held_back(bool reading, Margin margin) const noexcept;
     void add(Bytes bytes) noexcept;
     void give_back(Bytes bytes) noexcept;
+    void hold(Bytes bytes) noexcept;
+    void let_go(Bytes bytes) noexcept;
+    void show() noexcept;
 
-    Resource* resource_;
+    LimitLevel level_;
     Account* parent_;
+    Part* part_ = nullptr;
+    Bytes limit_ = no_limit;
     Bytes used_ = 0;
+    Bytes below_ = 0;
     Bytes reserve_ = 0;
+    Bytes reserves_below_ = 0;  // of the accounts under it, used or not
+    Bytes read_back_ = 0;       // of `used_`
+    Bytes margin_ = 0;
+    Bytes kept_ = 0;
+    Bytes peak_ = 0;
+    Usage* published_ = nullptr;
 };
+
+// A reserve that an account is to have.
+struct ReserveChange {
+    Account* account = nullptr;
+    Bytes reserve = 0;
+};
+// By how much these changes together make grow what is used or reserved; 0: they make it shrink.
+Bytes reserves_growth(std::span<const ReserveChange> changes) noexcept;
+// Do they fit below `above`, the broker's: what some give back is there for the others?
+[[nodiscard]] bool reserves_fit(const Account& above,
+                                std::span<const ReserveChange> changes) noexcept;
+// And with `to_come` more beside them, once the limit of `above` has become `limit`?
+[[nodiscard]] bool reserves_fit(const Account& above, std::span<const ReserveChange> changes,
+                                Bytes to_come, Bytes limit) noexcept;
+// Sets the reserves of several accounts below `above`, all or none.
+[[nodiscard]] bool change_reserves(const Account& above,
+                                   std::span<const ReserveChange> changes) noexcept;
 
 class [[nodiscard]] Charge {
 public:
     Charge() = default;
     Charge(Charge&& other) noexcept
         : account_(std::exchange(other.account_, nullptr)),
+          holder_(std::exchange(other.holder_, nullptr)),
           bytes_(std::exchange(other.bytes_, 0)) {}
     Charge& operator=(Charge&& other) noexcept {
         if (this != &other) {
             give_back();
             account_ = std::exchange(other.account_, nullptr);
+            holder_ = std::exchange(other.holder_, nullptr);
             bytes_ = std::exchange(other.bytes_, 0);
         }
         return *this;
@@ -134,16 +198,32 @@ public:
     Charge& operator=(const Charge&) = delete;
 
     Bytes bytes() const noexcept { return bytes_; }
+    const Account* holder() const noexcept { return holder_; }
     // A charge of its own over `bytes` of this one.
     Charge split(Bytes bytes) noexcept;
+    // The session that holds it is gone: it is its user's.
+    void leave_session() noexcept;
+    // It is somebody else's from now on; or nothing was changed.
+    [[nodiscard]] bool hand_to(Account& holder) noexcept;
 
 private:
     friend class Account;
-    Charge(Account& account, Bytes bytes) noexcept : account_(&account), bytes_(bytes) {}
+    Charge(Account& account, Account* holder, Bytes bytes) noexcept
+        : account_(&account), holder_(holder), bytes_(bytes) {}
     void give_back() noexcept;
 
     Account* account_ = nullptr;
+    Account* holder_ = nullptr;
     Bytes bytes_ = 0;
+};
+
+// One of the two resources of a broker.
+struct Resource {
+    Resource() noexcept { Part::pair(producers, consumers); }
+
+    Account root{LimitLevel::broker};
+    Part producers{LimitLevel::producer_part};
+    Part consumers{LimitLevel::consumer_part};
 };
 
 }  // namespace weir::broker

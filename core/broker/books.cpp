@@ -6,6 +6,7 @@
 
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/holders.hpp"
 #include "core/broker/redelivery.hpp"
 
 namespace weir::broker {
@@ -137,16 +138,6 @@ void publish_subscriptions(Tables& tables) {
     }
 }
 
-void publish_sessions(Tables& tables) {
-    for (const auto& session : tables.sessions) {
-        if (!session) continue;
-        Bytes direct = 0;
-        for (const LaneId id : session->lanes) direct += tables.lane(id)->granted();
-        // relaxed: a number for people.
-        tables.control.session(session->slot).direct.used.store(direct, std::memory_order_relaxed);
-    }
-}
-
 }  // namespace
 
 Depth settle_destination(Tables& tables, Destination& destination) {
@@ -181,7 +172,7 @@ Depth settle_all(Tables& tables) {
         depth.payload += one.payload;
     }
     publish_subscriptions(tables);
-    publish_sessions(tables);
+    settle_users(tables);
     return depth;
 }
 

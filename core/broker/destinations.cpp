@@ -21,16 +21,15 @@ Result<Destination*, Refused> Destinations::find_or_make(const DestinationName& 
 
 Result<Destination*, Refused> Destinations::make(const DestinationName& name, std::uint32_t slot) {
     auto made =
-        std::make_unique<Destination>(slot, name.full, name.kind, tables_->direct,
-                                      tables_->direct_root, tables_->heap, tables_->heap_root);
+        std::make_unique<Destination>(slot, name.full, name.kind, tables_->direct, tables_->heap);
     auto charge = made->heap_account.charge(destination_object_bytes);
     if (!charge)
-        return fail(
-            heap_is_full(tables_->heap.ledger(), "another destination", destination_object_bytes));
+        return fail(heap_is_full(charge.error(), "another destination", destination_object_bytes));
     made->charge = std::move(*charge);
     made->policy = tables_->policies.policy_of(name.full);
-    if (!made->direct_account.open_reserve(made->policy.reserve))
-        return fail(direct_is_full(tables_->direct.ledger(), name.full));
+    if (!made->direct_account.set_reserve(made->policy.reserve))
+        return fail(direct_is_full(tables_->direct.root, name.full, made->policy.reserve));
+    made->direct_account.set_limit(limit_of(made->policy));
 
     Destination& destination = *made;
     tables_->destinations[slot] = std::move(made);
@@ -51,6 +50,10 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
         // relaxed: as above.
         book->store(0, std::memory_order_relaxed);
     }
+    destination.direct_account.publish_to(shown.direct);
+    destination.direct_producers.publish_to(shown.direct_parts.producer);
+    destination.direct_consumers.publish_to(shown.direct_parts.consumer);
+    destination.heap_account.publish_to(shown.heap);
     show(destination.policy, shown.policy);
     // SYNC(slot_live) release: the slot's fields.
     shown.state.store(SlotState::live, std::memory_order_release);

@@ -32,8 +32,11 @@ Result<ExchangeBlocks::Taken, NoPiece> ExchangeBlocks::take(Bytes bytes) {
     const Bytes doubled = page_unit << std::min<std::size_t>(blocks_.size(), 16);
     const Bytes block_bytes =
         std::max(round_up(bytes, page_unit), std::min(doubled, Bytes{exchange_block_bytes}));
-    auto charge = account_->charge(block_bytes);
-    if (!charge) return fail(NoPiece::heap_full);
+    auto charge = account_->charge(block_bytes, holder_);
+    if (!charge) {
+        obstacle_ = charge.error();
+        return fail(NoPiece::heap_full);
+    }
     auto file = make_memory_file("weir-exchange", block_bytes);
     if (!file) return fail(NoPiece::system);
     auto mapping = Mapping::map(file->get(), block_bytes, Access::read_write);

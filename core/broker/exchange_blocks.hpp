@@ -31,11 +31,13 @@ struct Piece {
     explicit operator bool() const noexcept { return base != nullptr; }
 };
 
-enum class NoPiece { heap_full, system };
+enum class NoPiece { heap_full, system };  // heap_full: obstacle() says at which limit
 
 class ExchangeBlocks {
 public:
-    explicit ExchangeBlocks(Account& account) noexcept : account_(&account) {}
+    // Charged where sessions stand, and held by this one.
+    ExchangeBlocks(Account& account, Account& holder) noexcept
+        : account_(&account), holder_(&holder) {}
 
     // A piece, and the descriptor of its block if the block is new.
     struct Taken {
@@ -44,6 +46,8 @@ public:
     };
     Result<Taken, NoPiece> take(Bytes bytes);
     void give_back(const Piece& piece) noexcept;
+    // What refused the last piece for which heap-like memory was short.
+    const Obstacle& obstacle() const noexcept { return obstacle_; }
 
     Bytes block_bytes(std::uint32_t block) const noexcept { return blocks_[block].mapping.bytes(); }
 
@@ -58,6 +62,8 @@ private:
     bool take_from(std::uint32_t number, Bytes bytes, Piece& piece);
 
     Account* account_;
+    Account* holder_;
+    Obstacle obstacle_;
     std::vector<Block> blocks_;
 };
 

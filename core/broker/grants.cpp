@@ -5,7 +5,9 @@
 #include <climits>
 
 #include "core/broker/collection.hpp"
+#include "core/broker/limits.hpp"
 #include "core/broker/retraction.hpp"
+#include "core/broker/shortages.hpp"
 #include "core/broker/window.hpp"
 #include "shm/futex.hpp"
 
@@ -26,9 +28,21 @@ WaitReason reason_of(Append outcome) noexcept {
         case Append::full: return WaitReason::direct_full;
         case Append::fragmented: return WaitReason::direct_fragmented;
         case Append::exhausted: return WaitReason::lane_exhausted;
+        case Append::destination_limit: return WaitReason::destination_limit;
+        case Append::part_full: return WaitReason::part_full;
+        case Append::session_limit: return WaitReason::session_limit;
+        case Append::user_limit: return WaitReason::user_limit;
     }
     return WaitReason::none;
 }
+
+// Ahead of need a destination is not filled to its limit either.
+bool is_scarce(const Account& destination, Bytes asked) noexcept {
+    const Bytes limit = destination.limit();
+    return limit != no_limit && destination.used() + asked + limit / 16 > limit;
+}
+
+bool within_reserve(const Account& account) noexcept { return account.used() <= account.reserve(); }
 
 }  // namespace
 
@@ -63,8 +77,7 @@ void Grants::serve(Lane& lane) {
     if (tables_->stopping) return refused(lane, request, WaitReason::broker_stopping);
     collect(*tables_, lane);
     const std::uint64_t now = tables_->clock.now_ns();
-    lane.window = next_window(lane.window, now - lane.asked_ns,
-                              window_limit(tables_->control.view().limits.direct_bytes));
+    lane.window = next_window(lane.window, now - lane.asked_ns, window_bound(*tables_, lane));
     lane.asked_ns = now;
     if (request.record != 0) lane.record_recent = request.record;
 
@@ -80,17 +93,25 @@ void Grants::begin(Lane& lane) {
     lane.window = page_unit;
     // relaxed: a hint for when to ask.
     tables_->slot(lane).window_bytes.store(lane.window, std::memory_order_relaxed);
-    if (!tables_->stopping && may_pass(lane, page_unit) &&
-        (append_page(*tables_, lane, 1) == Append::done ||
-         (reclaim_for(lane) && append_page(*tables_, lane, 1) == Append::done)))
-        note_passing(lane, page_unit);
+    if (!tables_->stopping && may_pass(lane, page_unit)) {
+        Append outcome = append_page(*tables_, lane, 1);
+        if (outcome != Append::done && reclaim_for(lane, level_of(reason_of(outcome))))
+            outcome = append_page(*tables_, lane, 1);
+        if (outcome == Append::done) note_passing(lane, page_unit);
+    }
     raise_stop(*tables_, lane);
 }
 
 // The page without which the producer cannot go on.
 bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason) {
     if (!may_pass(lane, units_needed(request.record) * page_unit)) {
-        reason = WaitReason::direct_full;
+        // relaxed: the broker's own word.
+        reason = tables_->slot(*first_before(lane)).reason.load(std::memory_order_relaxed);
+        if (reason == WaitReason::none) reason = WaitReason::direct_full;
+        return false;
+    }
+    if (never_fits(*tables_, lane, request.record)) {
+        reason = WaitReason::never_fits;
         return false;
     }
     // Smaller pages that are granted ahead would be skipped one by one.
@@ -98,7 +119,7 @@ bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason)
     if (request.record != 0) retract(*tables_, alone);
     const Bytes before = lane.granted();
     bool done = append_suited(lane, request.record, reason);
-    if (!done && reclaim_for(lane) && lane.revoked_page == 0)
+    if (!done && reclaim_for(lane, level_of(reason)) && lane.revoked_page == 0)
         done = append_suited(lane, request.record, reason);
     if (done) note_passing(lane, lane.granted() - before);
     return done;
@@ -110,7 +131,7 @@ bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     // the broker for each smallest page would make it the bottleneck of a region that is full.
     const Bytes free =
         anyone_waits() ? free_bytes() / waiting_.size() * page_part_of_window : free_bytes();
-    const Units suited = units_suited(lane.window, record, free);
+    const Units suited = suited_units(*tables_, lane, record, free);
     Append outcome = append_page(*tables_, lane, suited);
     if (outcome != Append::done && suited != needed) outcome = append_page(*tables_, lane, needed);
     reason = reason_of(outcome);
@@ -121,11 +142,13 @@ bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
 void Grants::fill_window(Lane& lane, const Request& request) {
     const Bytes record = std::max(request.record, lane.record_recent);
     const Bytes usual = record <= lane.window / 4 ? record : 0;
-    const Bytes scarce = tables_->direct.ledger().capacity / 16;
+    const Bytes scarce = tables_->direct.root.limit() / 16;
+    const Account& destination = tables_->destination_of(lane).direct_account;
     Bytes ahead = bytes_ahead(lane);
     while (ahead < lane.window) {
-        const Units units = units_suited(lane.window, usual, free_bytes());
+        const Units units = suited_units(*tables_, lane, usual, free_bytes());
         if (free_bytes() < scarce + units * page_unit ||
+            is_scarce(destination, units * page_unit) ||
             append_page(*tables_, lane, units) != Append::done) {
             // Less than it should have: it would ask at each record if it went on believing in its
             // window.
@@ -151,11 +174,13 @@ void Grants::refused(Lane& lane, const Request& request, WaitReason reason) {
     LaneSlot& slot = tables_->slot(lane);
     // relaxed: the broker's own word.
     const WaitReason before = slot.reason.load(std::memory_order_relaxed);
-    const bool began = request.blocked && !lane.waiting && !tables_->stopping;
+    const bool in_vain = reason == WaitReason::never_fits;
+    const bool began = request.blocked && !lane.waiting && !tables_->stopping && !in_vain;
     if (began) wait(lane);
     // Who waits asks again when it wakes: answering each time would keep both sides awake.
     const bool answered = tables_->clock.now_ns() - lane.stepped_ns < answer_again_ns;
     if (lane.waiting && !began && before == reason && answered) return;
+    note_shortage(*tables_, lane, reason);
     // relaxed: a hint for when to ask: not ahead, only when a record finds no room.
     slot.window_bytes.store(0, std::memory_order_relaxed);
     // relaxed: read behind `grants`.
@@ -182,30 +207,39 @@ std::vector<Lane*> Grants::live_lanes() const {
 
 // What was granted to a producer that is still waking up is not taken from it again, or two that
 // wait could take one page from each other for ever; for a second, because a stopped process does
-// not wake up. And what lies inside a destination's reserve is of no use to others.
-bool Grants::keeps_all(const Lane& lane) const {
+// not wake up. And what lies inside a destination's reserve is of no use to other destinations.
+bool Grants::keeps_all(const Lane& lane, bool reserves_too) const {
     if (lane.cell == nullptr) return true;
-    if (tables_->destination_of(lane).direct_account.used() <= reserve_default) return true;
+    if (reserves_too && within_reserve(tables_->destination_of(lane).direct_account)) return true;
     // relaxed: a hint; a liar keeps what it was granted for a second.
     return lane.cell->waiting.load(std::memory_order_relaxed) != 0 && !lane.waiting &&
            tables_->clock.now_ns() - lane.granted_ns < ns_per_s;
 }
 
-// Makes room at the cost of what others were granted and do not use. True: it may be worth trying
-// again.
-bool Grants::reclaim_for(Lane& lane) {
-    if (reclaimed_) return false;
-    reclaimed_ = true;
+// Makes room at the cost of what others were granted and do not use, among those whose memory counts
+// at the level that is full. True: it may be worth trying again.
+bool Grants::reclaim_for(Lane& lane, LimitLevel level) {
+    const bool of_broker = level != LimitLevel::destination && level != LimitLevel::session &&
+                           level != LimitLevel::user;
+    const Reclaimed once{of_broker ? LimitLevel::broker : level,
+                         of_broker ? 0 : number_at(*tables_, lane, level)};
+    if (std::find(reclaimed_.begin(), reclaimed_.end(), once) != reclaimed_.end()) return false;
+    reclaimed_.push_back(once);
     bool freed = false;
     for (const auto& other : tables_->lanes)
-        if (other) freed = collect(*tables_, *other) || freed;
+        if (other && counts_at(*tables_, lane, level, *other))
+            freed = collect(*tables_, *other) || freed;
     std::vector<Lane*> lanes = live_lanes();
-    std::erase_if(lanes, [&](const Lane* other) { return other != &lane && keeps_all(*other); });
+    std::erase_if(lanes, [&](const Lane* other) {
+        if (other == &lane) return false;
+        return !counts_at(*tables_, lane, level, *other) || keeps_all(*other, of_broker);
+    });
     freed = retract(*tables_, lanes) || freed;
-    // Idle tails: the smallest page is only worth taking inside the destination that waits.
+    // Idle tails. Of the broker's memory the smallest page is only worth taking inside the
+    // destination that waits: elsewhere it is what a reserve is for.
     std::erase_if(lanes, [&](const Lane* other) {
         const bool small = other->pages.empty() || other->pages.back().units == 1;
-        return small && other->destination != lane.destination;
+        return of_broker && small && other->destination != lane.destination;
     });
     if (revoke(*tables_, lanes)) {
         for (Lane* const other : lanes) {

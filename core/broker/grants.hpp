@@ -44,7 +44,7 @@ public:
     // Memory may have come free: serves those that wait, in order.
     void serve_waiting();
     // Once a turn: what was taken back in the last one may be asked for again.
-    void begin_turn() noexcept { reclaimed_ = false; }
+    void begin_turn() noexcept { reclaimed_.clear(); }
     // Once a second: lanes that did not ask for long give back what they do not use.
     void shrink_idle();
     // No lane gets anything any more; those that wait learn why.
@@ -60,16 +60,24 @@ private:
         bool blocked = false;  // the producer waits
     };
 
+    // For whom something was taken back: a level, and which of that level.
+    struct Reclaimed {
+        LimitLevel level = LimitLevel::none;
+        std::uint32_t number = 0;
+        bool operator==(const Reclaimed&) const = default;
+    };
+
     Request read_request(const Lane& lane) const noexcept;
     bool has_room_ahead(const Lane& lane, Bytes record) const;
     Bytes bytes_ahead(const Lane& lane) const;
     bool grant_first(Lane& lane, const Request& request, WaitReason& reason);
     bool append_suited(Lane& lane, Bytes record, WaitReason& reason);
     void fill_window(Lane& lane, const Request& request);
+    Lane* first_before(const Lane& lane) const;
     bool may_pass(const Lane& lane, Bytes bytes) const;
     void note_passing(const Lane& lane, Bytes bytes);
-    bool keeps_all(const Lane& lane) const;
-    bool reclaim_for(Lane& lane);
+    bool keeps_all(const Lane& lane, bool reserves_too) const;
+    bool reclaim_for(Lane& lane, LimitLevel level);
     void granted(Lane& lane);
     void refused(Lane& lane, const Request& request, WaitReason reason);
     void wait(Lane& lane);
@@ -81,7 +89,7 @@ private:
 
     Tables* tables_;
     std::deque<LaneId> waiting_;
-    bool reclaimed_ = false;
+    std::vector<Reclaimed> reclaimed_;  // in this turn
 };
 
 }  // namespace weir::broker

@@ -45,13 +45,32 @@ void link_last(Tables& tables, Lane& lane) {
     }
 }
 
+// Pages are held by the session that writes them.
+Account* holder_of(const Tables& tables, const Lane& lane) noexcept {
+    return lane.session == nobody ? nullptr : &tables.sessions[lane.session]->direct_held;
+}
+
+Append refused_by(LimitLevel level) noexcept {
+    switch (level) {
+        case LimitLevel::destination: return Append::destination_limit;
+        case LimitLevel::producer_part:
+        case LimitLevel::consumer_part: return Append::part_full;
+        case LimitLevel::session: return Append::session_limit;
+        case LimitLevel::user: return Append::user_limit;
+        case LimitLevel::none:
+        case LimitLevel::broker:
+        case LimitLevel::disk: break;
+    }
+    return Append::full;
+}
+
 }  // namespace
 
 Append append_page(Tables& tables, Lane& lane, Units units) {
     const Bytes bytes = units * page_unit;
     if (lane.next_start + bytes > position_limit) return Append::exhausted;
-    auto charge = lane.account.charge(bytes);
-    if (!charge) return Append::full;
+    auto charge = lane.account.charge(bytes, holder_of(tables, lane));
+    if (!charge) return refused_by(charge.error().level);
     const auto unit = tables.units.take(units);
     if (!unit) return tables.units.free_units() >= units ? Append::fragmented : Append::full;
 

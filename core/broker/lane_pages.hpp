@@ -20,6 +20,11 @@ enum class Append {
     full,        // the direct region is granted, up to what others have reserved
     fragmented,  // enough is free, but not in one piece
     exhausted,   // the lane has no positions left
+    // Full at another level than the broker's:
+    destination_limit,
+    part_full,
+    session_limit,
+    user_limit,
 };
 
 // Grants and links a page of `units` behind the last one. The stop stays where it is.

@@ -6,6 +6,7 @@
 #include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/holders.hpp"
 #include "core/broker/window.hpp"
 #include "shm/barrier.hpp"
 
@@ -23,7 +24,7 @@ Lane* Lanes::closed_lane_of(Destination& destination) const {
     return latest;
 }
 
-Result<Lane*, Refused> Lanes::new_lane(Destination& destination) {
+Result<Lane*, Refused> Lanes::new_lane(Session& session, Destination& destination) {
     const auto free = std::find_if(tables_->lanes.begin(), tables_->lanes.end(), [&](auto& lane) {
         const LaneHistory& history =
             tables_->histories[static_cast<std::size_t>(&lane - tables_->lanes.data())];
@@ -32,13 +33,11 @@ Result<Lane*, Refused> Lanes::new_lane(Destination& destination) {
     if (free == tables_->lanes.end())
         return fail(table_is_full("lanes (open producers)", tables_->lanes.size()));
     const auto id = static_cast<LaneId>(free - tables_->lanes.begin());
-    auto charge = destination.heap_account.charge(lane_object_bytes);
-    if (!charge)
-        return fail(heap_is_full(tables_->heap.ledger(), "another producer", lane_object_bytes));
+    auto charge = destination.heap_producers.charge(lane_object_bytes, &session.heap_held);
+    if (!charge) return fail(heap_is_full(charge.error(), "another producer", lane_object_bytes));
 
     LaneHistory& history = tables_->histories[id];
-    auto made =
-        std::make_unique<Lane>(id, destination.slot, tables_->direct, destination.direct_account);
+    auto made = std::make_unique<Lane>(id, destination.slot, destination.direct_producers);
     made->charge = std::move(*charge);
     made->birth = ++history.births;
     made->next_start = history.next_start;
@@ -46,8 +45,8 @@ Result<Lane*, Refused> Lanes::new_lane(Destination& destination) {
     made->counted.position = history.next_start;
     made->queue_cursor = history.next_start;
     made->queue_counted.position = history.next_start;
-    if (!subscriptions_->attach_new_lane(destination, *made))
-        return fail(heap_is_full(tables_->heap.ledger(), "another producer", attachment_bytes));
+    if (const Obstacle at = subscriptions_->attach_new_lane(destination, *made, session))
+        return fail(heap_is_full(at, "another producer", attachment_bytes));
     *free = std::move(made);
     return free->get();
 }
@@ -60,18 +59,26 @@ Lanes::Ending Lanes::ending_of(const Lane& lane) {
 }
 
 Result<Lanes::Opened, Refused> Lanes::open(Session& session, Destination& destination) {
+    const std::uint32_t most = destination.policy.max_producers;
+    if (most != 0 && destination.producers >= most)
+        return fail(destination_is_full(destination.name, "producers", "max-producers", most));
     auto taken = session.blocks.take(sizeof(ProducerCell));
     if (!taken) {
         if (taken.error() == NoPiece::heap_full)
-            return fail(heap_is_full(tables_->heap.ledger(), "another producer", page_unit));
+            return fail(heap_is_full(session.blocks.obstacle(), "another producer", page_unit));
         return fail(Refused{protocol::Refusal::system, "cannot make memory for a producer"});
     }
     Opened opened;
     opened.new_block = std::move(taken->new_block);
     opened.lane = closed_lane_of(destination);
+    if (opened.lane != nullptr && !opened.lane->charge.hand_to(session.heap_held)) {
+        session.blocks.give_back(taken->piece);
+        return fail(heap_is_full(session.heap_held.obstacle(lane_object_bytes), "another producer",
+                                 lane_object_bytes));
+    }
     const bool handed_on = opened.lane != nullptr;
     if (!handed_on) {
-        auto made = new_lane(destination);
+        auto made = new_lane(session, destination);
         if (!made) {
             session.blocks.give_back(taken->piece);
             return fail(made.error());
@@ -172,6 +179,7 @@ void Lanes::close(Lane& lane) {
     lane.cell = nullptr;
     lane.revoked_page = 0;
     lane.session = nobody;
+    leave_lane(session, lane);
     session.blocks.give_back(lane.piece);
     lane.piece = {};
     std::erase(session.lanes, lane.id);

@@ -58,7 +58,7 @@ public:
 
 private:
     Lane* closed_lane_of(Destination& destination) const;
-    Result<Lane*, Refused> new_lane(Destination& destination);
+    Result<Lane*, Refused> new_lane(Session& session, Destination& destination);
     void join_chain(Destination& destination, Lane& lane);
     void leave_chain(Destination& destination, Lane& lane);
     static Ending ending_of(const Lane& lane);

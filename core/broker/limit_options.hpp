@@ -42,12 +42,12 @@ constexpr std::uint64_t producer_part(std::uint64_t bytes, std::uint64_t direct)
     return bytes != 0 ? bytes : direct / 100 * 60;
 }
 
-// [session]: what one session may hold. 0: no limit.
+// [session]: what one session may hold.
 struct SessionLimits {
-    std::uint32_t lanes = 0;
-    std::uint32_t subscriptions = 0;
-    std::uint64_t heap_bytes = 0;
-    std::uint64_t direct_bytes = 0;
+    std::uint32_t lanes = 0;                   // 0: three quarters of the broker's (holders.cpp)
+    std::uint32_t subscriptions = 0;           // 0: as above
+    std::uint64_t heap_bytes = 0;              // 0: as above
+    std::uint64_t direct_bytes = 0;            // 0: no limit
     std::uint64_t max_uncommitted = 10 << 20;  // bytes of open transactions in memory
 };
 

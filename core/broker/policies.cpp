@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/base/bytes.hpp"
+#include "core/base/check.hpp"
 #include "core/base/log.hpp"
 #include "core/broker/refusal.hpp"
 #include "core/protocol/channel.hpp"
@@ -23,11 +24,6 @@ Refused refused(const PolicyError& error) {
             error.sentence};
 }
 
-// What is left of a reserve for an account that holds `used`.
-constexpr Bytes left_of(Bytes reserve, Bytes used) noexcept {
-    return reserve > used ? reserve - used : 0;
-}
-
 }  // namespace
 
 // A set without rules may come from who made the segment without a configuration.
@@ -35,8 +31,8 @@ Result<void, Refused> Policies::begin(PolicySet set) {
     const Limits& limits = tables_->control.view().limits;
     if (set.empty()) set = PolicySet({limits.direct_bytes, limits.largest_message});
     const Bytes bytes = set.memory_bytes();
-    auto charge = tables_->heap_root.charge(bytes);
-    if (!charge) return fail(heap_is_full(tables_->heap.ledger(), "the policies", bytes));
+    auto charge = tables_->heap_tables.charge(bytes);
+    if (!charge) return fail(heap_is_full(charge.error(), "the policies", bytes));
     charge_ = std::move(*charge);
     tables_->policies = std::move(set);
     keep_named();
@@ -72,34 +68,44 @@ Result<PolicyKeyShown, Refused> Policies::show(std::string_view destination,
     return shown;
 }
 
-// A2 must hold with the reserves as they will be:
-//   taken + left then <= capacity,  taken = used + reserves - left now of those that may change
-// Both sums of what is left are below 2^64: a reserve is at most the direct memory, and there are
-// as many as destinations. What is not made yet is opened later, when the whole region is
-// allocated, so it is held against that.
+// What is not made yet is opened later, when the whole region is allocated, so it is held against
+// that.
 Result<void, Refused> Policies::fits(const std::vector<Plan>& plans, const PolicySet& next) const {
-    const Ledger& ledger = tables_->direct.ledger();
-    Bytes left_now = 0;
-    Bytes left_then = 0;
-    for (const Plan& plan : plans) {
-        const Bytes used = plan.destination->direct_account.used();
-        left_now += left_of(plan.destination->policy.reserve, used);
-        left_then += left_of(plan.policy.reserve, used);
-    }
+    const Account& broker = tables_->direct.root;
+    const std::vector<ReserveChange> changes = reserves_in(plans);
     Bytes not_made = 0;
     for (const std::string& name : next.reserving())
         if (!tables_->by_name.contains(name)) not_made += next.policy_of(name).reserve;
-    const Bytes taken = ledger.used + ledger.reserves - left_now;
-    const Bytes whole = std::max(tables_->control.view().limits.direct_bytes, ledger.capacity);
-    if (left_then <= left_now && not_made == 0) return {};
-    if (left_then <= ledger.capacity - taken && left_then + not_made <= whole - taken) return {};
+    const Bytes whole = std::max(tables_->control.view().limits.direct_bytes, broker.limit());
+    if (reserves_fit(broker, changes) && reserves_fit(broker, changes, not_made, whole)) return {};
     return fail(Refused{
         Refusal::policy_does_not_fit,
         fmt::format(
-            "all reserves together would need {} beside what is held, and {} of {} are free "
-            "for that now: lower a reserve, or try again when messages were read",
-            format_size(left_then + not_made), format_size(ledger.capacity - taken),
-            format_size(whole))});
+            "all reserves together would need {} more than now, and {} of {} are free for that "
+            "now: lower a reserve, or try again when messages were read",
+            format_size(reserves_growth(changes) + not_made),
+            format_size(broker.limit() - broker.below()), format_size(whole))});
+}
+
+std::vector<ReserveChange> Policies::reserves_in(const std::vector<Plan>& plans) {
+    std::vector<ReserveChange> changes;
+    changes.reserve(plans.size());
+    for (const Plan& plan : plans)
+        changes.push_back({&plan.destination->direct_account, plan.policy.reserve});
+    return changes;
+}
+
+// A new size for what the set takes. The old charge is returned after the new one is there, so that
+// no third party comes between.
+Result<void, Refused> Policies::pay_for(Bytes bytes) {
+    if (bytes <= charge_.bytes()) {
+        const Charge rest = charge_.split(charge_.bytes() - bytes);  // returned at once
+        return {};
+    }
+    auto more = tables_->heap_tables.charge(bytes);
+    if (!more) return fail(heap_is_full(more.error(), "more policies", bytes));
+    charge_ = std::move(*more);
+    return {};
 }
 
 Result<PolicyChange, Refused> Policies::replace(PolicySet next) {
@@ -107,21 +113,9 @@ Result<PolicyChange, Refused> Policies::replace(PolicySet next) {
     for (const auto& destination : tables_->destinations)
         if (destination) plans.push_back({destination.get(), next.policy_of(destination->name)});
     if (auto there = fits(plans, next); !there) return fail(there.error());
-    // The old set's charge is returned after the new one's, so that no third party comes between.
-    const Bytes bytes = next.memory_bytes();
-    if (bytes > charge_.bytes()) {
-        auto more = tables_->heap_root.charge(bytes);
-        if (!more) return fail(heap_is_full(tables_->heap.ledger(), "more policies", bytes));
-        charge_ = std::move(*more);
-    } else {
-        const Charge rest = charge_.split(charge_.bytes() - bytes);  // returned at once
-    }
+    if (auto paid = pay_for(next.memory_bytes()); !paid) return fail(paid.error());
 
-    // What becomes smaller comes first, so that A2 holds after every step.
-    for (const bool grows : {false, true})
-        for (const Plan& plan : plans)
-            if ((plan.policy.reserve > plan.destination->policy.reserve) == grows)
-                plan.destination->direct_account.change_reserve(plan.policy.reserve);
+    WEIR_CHECK(change_reserves(tables_->direct.root, reserves_in(plans)));
     PolicyChange change;
     change.generation = ++generation_;
     for (const Plan& plan : plans) {
@@ -129,6 +123,7 @@ Result<PolicyChange, Refused> Policies::replace(PolicySet next) {
         if (plan.policy == destination.policy) continue;
         ++change.destinations;
         destination.policy = plan.policy;
+        destination.direct_account.set_limit(limit_of(plan.policy));
         broker::show(destination.policy, tables_->slot(destination).policy);
         const Bytes used = destination.direct_account.used();
         if (destination.policy.limit == 0 || used <= destination.policy.limit) continue;

@@ -52,6 +52,8 @@ private:
 
     Result<PolicyChange, Refused> replace(PolicySet next);
     Result<void, Refused> fits(const std::vector<Plan>& plans, const PolicySet& next) const;
+    static std::vector<ReserveChange> reserves_in(const std::vector<Plan>& plans);
+    Result<void, Refused> pay_for(Bytes bytes);
     void keep_named();
 
     Tables* tables_;

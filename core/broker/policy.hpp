@@ -15,6 +15,7 @@
 
 #include <cstdint>
 
+#include "core/broker/quota.hpp"
 #include "shm/control.hpp"
 
 namespace weir::broker {
@@ -42,6 +43,11 @@ struct Policy {
 
     friend bool operator==(const Policy&, const Policy&) = default;
 };
+
+// The limit of its account.
+constexpr Bytes limit_of(const Policy& policy) noexcept {
+    return policy.limit != 0 ? policy.limit : no_limit;
+}
 
 // Writes it where clients and tools read it.
 void show(const Policy& policy, PolicySlot& slot) noexcept;

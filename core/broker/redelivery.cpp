@@ -74,6 +74,7 @@ void Redelivery::gather_note(Destination& queue, Subscription& consumer, const I
     if (range.due == 0) return;
     range.charge =
         consumer.range_charge.split(std::min<Bytes>(range_bytes, consumer.range_charge.bytes()));
+    range.charge.leave_session();
     add_pending(queue, std::move(copy->range));
 }
 

@@ -14,10 +14,15 @@ namespace weir::broker {
 
 using Refused = Error<protocol::Refusal>;
 
-// `what` needs `asked` bytes of heap-like memory that are not there.
-Refused heap_is_full(const Ledger& heap, std::string_view what, Bytes asked);
-// Not even the smallest pages are left for a new destination.
-Refused direct_is_full(const Ledger& direct, std::string_view destination);
+// `what` needs `asked` bytes of heap-like memory, and this account has not so many left.
+Refused heap_is_full(const Obstacle& at, std::string_view what, Bytes asked);
+// The reserve of a destination is not left.
+Refused direct_is_full(const Account& broker, std::string_view destination, Bytes reserve);
+// A session or user has as many `what` as it may; `setting` is what says so.
+Refused holder_is_full(LimitLevel level, std::string_view what, std::uint64_t count);
+// A destination has as many producers or consumers as its policy allows.
+Refused destination_is_full(std::string_view destination, std::string_view what,
+                            std::string_view setting, std::uint64_t count);
 // All `count` slots of a table are in use; their number follows --heap (shm/control_region.hpp).
 Refused table_is_full(std::string_view what, std::uint64_t count);
 

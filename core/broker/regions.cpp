@@ -9,6 +9,7 @@
 
 #include "core/base/bytes.hpp"
 #include "core/base/log.hpp"
+#include "core/broker/holders.hpp"
 #include "core/broker/peer.hpp"
 #include "core/broker/window.hpp"
 #include "core/protocol/channel.hpp"
@@ -20,6 +21,7 @@ namespace {
 using protocol::Refusal;
 
 constexpr Bytes direct_min = 256 * 1024;
+constexpr std::uint64_t heap_margin_part = 64;  // left for what exists when newcomers are refused
 constexpr std::uint64_t newcomers = 16;  // destinations that can still come when direct is full
 
 Refused of_memory(const Error<MemoryError>& error, Refusal short_of) {
@@ -28,6 +30,7 @@ Refused of_memory(const Error<MemoryError>& error, Refusal short_of) {
 
 Bytes fixed_bytes(const Limits& limits) {
     return limits.control_bytes + limits.signals_bytes + limits.pages * page_table_bytes +
+           limits.users * (sizeof(User) + sizeof(void*)) +
            limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
            (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*);
 }
@@ -64,6 +67,18 @@ Result<Limits, Refused> checked_limits(const SegmentOptions& options) {
     return limits;
 }
 
+void show_accounts(Tables& tables) {
+    Superblock& super = tables.control.superblock();
+    tables.direct.root.publish_to(super.direct);
+    tables.direct.producers.publish_to(super.direct_parts.producer);
+    tables.direct.consumers.publish_to(super.direct_parts.consumer);
+    tables.heap.root.publish_to(super.heap);
+    tables.heap.producers.publish_to(super.heap_parts.producer);
+    tables.heap.consumers.publish_to(super.heap_parts.consumer);
+    tables.heap_tables.publish_to(super.heap_tables);
+    tables.heap_sessions.publish_to(super.heap_sessions);
+}
+
 void fill_superblock(Superblock& super, const SegmentOptions& options) {
     super.epoch = options.epoch;
     super.started_ns = realtime_ns();
@@ -98,14 +113,25 @@ Result<void, Refused> make_files(Tables& tables, const Limits& limits) {
     return {};
 }
 
+// Parts grow with what is allocated; at last they are what was asked for.
+void set_direct_capacity(Tables& tables, Bytes capacity) {
+    const Bytes whole = tables.control.view().limits.direct_bytes;
+    const Bytes producers =
+        std::min(whole, producer_part(tables.limits.producer_part_bytes, whole));
+    const Bytes share = share_of(producers, whole, capacity);
+    tables.direct.root.set_limit(capacity);
+    tables.direct.root.set_margin(
+        std::min(newcomers * reserve_default, capacity / 64 / page_unit * page_unit));
+    tables.direct.producers.set_share(share);
+    tables.direct.consumers.set_share(capacity - share);
+}
+
 Result<void, Error<MemoryError>> allocate_slice(Tables& tables, Bytes bytes) {
     const Bytes from = tables.units.capacity() * page_unit;
     const Bytes count = std::min(bytes, tables.control.view().limits.direct_bytes - from);
     if (auto done = allocate_memory(tables.direct_fd.get(), from, count); !done) return done;
     tables.units.add_units(from / page_unit, count / page_unit);
-    tables.direct.set_capacity(from + count);
-    tables.direct.set_margin(
-        std::min(newcomers * reserve_default, (from + count) / 64 / page_unit * page_unit));
+    set_direct_capacity(tables, from + count);
     return {};
 }
 
@@ -123,13 +149,15 @@ Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options
     fill_superblock(tables.control.superblock(), options);
     if (auto done = make_files(tables, *limits); !done) return done;
 
-    tables.heap.set_capacity(limits->heap_bytes);
-    tables.heap.publish_to(tables.control.superblock().heap);
-    tables.direct.publish_to(tables.control.superblock().direct);
-    auto charge = tables.heap_root.charge(fixed_bytes(*limits));
-    if (!charge)
-        return fail(heap_is_full(tables.heap.ledger(), "the broker", fixed_bytes(*limits)));
+    tables.limits = options.limits;
+    tables.heap.root.set_limit(limits->heap_bytes);
+    tables.heap.root.set_margin(limits->heap_bytes / heap_margin_part);
+    show_accounts(tables);
+    auto charge = tables.heap_tables.charge(fixed_bytes(*limits));
+    if (!charge) return fail(heap_is_full(charge.error(), "the broker", fixed_bytes(*limits)));
     tables.fixed_charge = std::move(*charge);
+    tables.users.resize(limits->users);
+    show_holder_counts(tables);
     tables.histories.resize(limits->lanes);
     tables.lanes.resize(limits->lanes);
     tables.destinations.resize(limits->destinations);

@@ -10,8 +10,10 @@
 #include "core/broker/books.hpp"
 #include "core/broker/collection.hpp"
 #include "core/broker/destinations.hpp"
+#include "core/broker/holders.hpp"
 #include "core/broker/policies.hpp"
 #include "core/broker/regions.hpp"
+#include "core/broker/shortages.hpp"
 #include "core/protocol/channel.hpp"
 #include "shm/barrier.hpp"
 
@@ -31,13 +33,13 @@ Refused bad_name(const Error<NameError>& error) { return {Refusal::bad_name, err
 }  // namespace
 
 struct Segment::Parts {
-    Parts(const Clock& clock, std::uint64_t idle_ns)
+    Parts(const Clock& clock, const SegmentOptions& options)
         : tables(clock),
           grants(tables),
           redelivery(tables),
           subscriptions(tables, redelivery),
           lanes(tables, grants, subscriptions),
-          destinations(tables, lanes, subscriptions, idle_ns),
+          destinations(tables, lanes, subscriptions, options.idle_destination_ns),
           policies(tables, destinations) {}
 
     Session& session(std::uint32_t slot) {
@@ -69,7 +71,7 @@ Segment::~Segment() = default;
 
 Result<std::unique_ptr<Segment>, Refused> Segment::create(const SegmentOptions& options,
                                                           const Clock& clock) {
-    auto parts = std::make_unique<Parts>(clock, options.idle_destination_ns);
+    auto parts = std::make_unique<Parts>(clock, options);
     if (auto made = make_regions(parts->tables, options); !made) {
         if (parts->tables.control.bytes() != 0) ControlRegion::remove(options.name);
         return fail(made.error());
@@ -105,12 +107,14 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     if (free == tables.sessions.end())
         return fail(table_is_full("sessions", tables.sessions.size()));
     const auto slot = static_cast<std::uint32_t>(free - tables.sessions.begin());
-    auto made = std::make_unique<Session>(slot, tables.heap, tables.heap_root);
-    auto charge = made->account.charge(session_object_bytes);
-    if (!charge)
-        return fail(heap_is_full(tables.heap.ledger(), "another session", session_object_bytes));
+    const auto user = admit_session(tables, evidence.uid);
+    if (!user) return fail(user.error());
+    auto made = std::make_unique<Session>(slot, **user, tables.heap_sessions);
+    auto charge = tables.heap_sessions.charge(session_object_bytes, &made->heap_held);
+    if (!charge) return fail(heap_is_full(charge.error(), "another session", session_object_bytes));
     made->charge = std::move(*charge);
     *free = std::move(made);
+    show_holder(tables, **free);
 
     SessionSlot& shown = tables.control.session(slot);
     shown.pid = evidence.pid;
@@ -118,10 +122,9 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     shown.id = ++tables.sessions_ever;
     shown.start_time = evidence.start_time;
     protocol::copy_text(shown.name, evidence.name);
-    // relaxed: all of these become visible with the state.
+    // relaxed: both become visible with the state.
     shown.lanes.store(0, std::memory_order_relaxed);
     shown.subscriptions.store(0, std::memory_order_relaxed);
-    shown.direct.used.store(0, std::memory_order_relaxed);
     // SYNC(slot_live) release: the slot's fields.
     shown.state.store(SlotState::live, std::memory_order_release);
     return slot;
@@ -135,6 +138,7 @@ Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
     const auto name = parse_destination(destination);
     if (!name) return fail(bad_name(name.error()));
+    if (auto admitted = admit_lane(tables, session); !admitted) return fail(admitted.error());
     auto found = parts_->destinations.find_or_make(*name);
     if (!found) return fail(found.error());
     auto opened = parts_->lanes.open(session, **found);
@@ -181,6 +185,8 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
         return fail(
             Refused{Refusal::bad_name,
                     fmt::format("{} means several queues: open a consumer for each", name->full)});
+    if (auto admitted = admit_subscription(parts_->tables, session); !admitted)
+        return fail(admitted.error());
     Destination* destination = nullptr;
     if (!name->pattern) {
         auto found = parts_->destinations.find_or_make(*name);
@@ -244,6 +250,7 @@ void Segment::end_session(std::uint32_t slot, Ending) {
     while (!session.lanes.empty()) parts_->lanes.close(*tables.lane(session.lanes.back()));
     while (!session.subscriptions.empty())
         parts_->subscriptions.close(*tables.subscriptions[session.subscriptions.back()]);
+    leave_pages(tables, session);
     // SYNC(slot_live) release: nothing is published; the slot is out of use.
     tables.control.session(slot).state.store(SlotState::free, std::memory_order_release);
     tables.sessions[slot].reset();
@@ -310,6 +317,7 @@ bool Segment::turn() {
     }) || more;
     more = parts_->lanes.finish_closing() || more;
     parts_->grants.serve_waiting();
+    tables.direct.producers.set_asks(parts_->grants.anyone_waits());
     more = extend_direct(tables) || more;
     parts_->policies.make_named();
     return more;
@@ -330,7 +338,9 @@ void Segment::tick() {
     if (!tables.stopping) parts_->grants.shrink_idle();
     parts_->lanes.end_read_lanes(all, false);
     parts_->destinations.end_idle();
+    settle_users(tables);
     parts_->grants.serve_waiting();
+    end_shortages(tables);
 }
 
 void Segment::fall_asleep() {

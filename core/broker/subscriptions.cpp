@@ -30,13 +30,19 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
         std::find(tables_->subscriptions.begin(), tables_->subscriptions.end(), nullptr);
     if (free == tables_->subscriptions.end())
         return fail(table_is_full("subscriptions (open consumers)", tables_->subscriptions.size()));
-    Account& account = destination != nullptr ? destination->heap_account : tables_->heap_root;
-    auto charge = account.charge(subscription_object_bytes);
-    auto range_charge = account.charge((notes + Bytes{assignments_max}) * range_bytes);
+    // One of several destinations stands with its session.
+    Account& account =
+        destination != nullptr ? destination->heap_consumers : tables_->heap_sessions;
+    Account* const holder = &session.heap_held;
+    auto charge = account.charge(subscription_object_bytes, holder);
+    auto range_charge = account.charge((notes + Bytes{assignments_max}) * range_bytes, holder);
     auto taken = session.blocks.take(piece_bytes);
     if (!charge || !range_charge || (!taken && taken.error() == NoPiece::heap_full)) {
         if (taken) session.blocks.give_back(taken->piece);
-        return fail(heap_is_full(tables_->heap.ledger(), "another consumer",
+        const Obstacle at = !charge         ? charge.error()
+                            : !range_charge ? range_charge.error()
+                                            : session.blocks.obstacle();
+        return fail(heap_is_full(at, "another consumer",
                                  subscription_object_bytes + notes * range_bytes + piece_bytes));
     }
     if (!taken)
@@ -87,10 +93,11 @@ void Subscriptions::publish_consumers(Destination& destination) {
                          std::memory_order_relaxed);
 }
 
-bool Subscriptions::attach(Subscription& subscription, const Destination& destination, Lane& lane,
-                           Position cursor) {
-    auto charge = tables_->destinations[destination.slot]->heap_account.charge(attachment_bytes);
-    if (!charge) return false;
+Obstacle Subscriptions::attach(Subscription& subscription, const Destination& destination,
+                               Lane& lane, Position cursor, Session& holder) {
+    Account& account = tables_->destinations[destination.slot]->heap_consumers;
+    auto charge = account.charge(attachment_bytes, &holder.heap_held);
+    if (!charge) return charge.error();
     Attachment attachment;
     attachment.subscription = subscription.slot;
     attachment.cursor = cursor;
@@ -100,20 +107,22 @@ bool Subscriptions::attach(Subscription& subscription, const Destination& destin
     lane.attachments.push_back(std::move(attachment));
     // SYNC(cursor_set) release: the lane becomes visible to its subscriber behind this.
     subscription.piece.cursor(lane.id).store(cursor, std::memory_order_release);
-    return true;
+    return {};
 }
 
-bool Subscriptions::attach_new_lane(const Destination& destination, Lane& lane) {
-    return std::all_of(destination.consumers.begin(), destination.consumers.end(),
-                       [&](std::uint32_t slot) {
-                           Subscription& subscription = *tables_->subscriptions[slot];
-                           return subscription.kind != SubscriptionKind::exclusive ||
-                                  attach(subscription, destination, lane, lane.next_start);
-                       });
+Obstacle Subscriptions::attach_new_lane(const Destination& destination, Lane& lane,
+                                        Session& opener) {
+    for (const std::uint32_t slot : destination.consumers) {
+        Subscription& subscription = *tables_->subscriptions[slot];
+        if (subscription.kind != SubscriptionKind::exclusive) continue;
+        if (const Obstacle at = attach(subscription, destination, lane, lane.next_start, opener))
+            return at;
+    }
+    return {};
 }
 
 // On lanes that exist a subscriber begins where they end now.
-bool Subscriptions::attach_topic(Subscription& subscription, Destination& topic) {
+Obstacle Subscriptions::attach_topic(Subscription& subscription, Destination& topic) {
     topic.consumers.push_back(subscription.slot);
     publish_consumers(topic);
     for (const LaneId id : topic.lanes) {
@@ -121,9 +130,10 @@ bool Subscriptions::attach_topic(Subscription& subscription, Destination& topic)
         count_forward(tables_->pages, lane, everything, every_lane_steps);
         const bool in_page = page_index(lane, lane.counted.position).has_value();
         const Position ending = in_page ? lane.counted.position : lane.next_start;
-        if (!attach(subscription, topic, lane, ending)) return false;
+        Session& session = *tables_->sessions[subscription.session];
+        if (const Obstacle at = attach(subscription, topic, lane, ending, session)) return at;
     }
-    return true;
+    return {};
 }
 
 void Subscriptions::attach_new_topic(Destination& topic) {
@@ -139,23 +149,26 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
                                                                      std::string_view pattern,
                                                                      Destination* topic,
                                                                      std::uint32_t prefetch) {
+    const std::uint32_t most = topic != nullptr ? topic->policy.max_consumers : 0;
+    if (most != 0 && topic->consumers.size() >= most)
+        return fail(destination_is_full(topic->name, "consumers", "max-consumers", most));
     Opened opened;
     const Bytes bytes = exclusive_piece_bytes(tables_->control.view().limits.lanes);
     auto made =
         make(session, topic, pattern, SubscriptionKind::exclusive, bytes, 0, opened.new_block);
     if (!made) return fail(made.error());
     opened.subscription = *made;
-    bool attached = true;
+    Obstacle at;
     for (const auto& destination : tables_->destinations) {
         if (!destination || destination->kind != DestinationKind::topic) continue;
         const bool meant =
             topic != nullptr ? destination.get() == topic : matches(pattern, destination->name);
-        if (meant) attached = attached && attach_topic(**made, *destination);
+        if (meant && !at) at = attach_topic(**made, *destination);
     }
-    if (!attached) {
+    if (at) {
         detach(**made);
         drop(**made);
-        return fail(heap_is_full(tables_->heap.ledger(), "another consumer", attachment_bytes));
+        return fail(heap_is_full(at, "another consumer", attachment_bytes));
     }
     show(**made, prefetch);
     return opened;
@@ -164,7 +177,7 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
 bool Subscriptions::make_claims(Destination& queue) {
     const std::uint32_t lanes = tables_->control.view().limits.lanes;
     const Bytes bytes = round_up(claims_bytes(lanes), page_unit);
-    auto charge = queue.heap_account.charge(bytes);
+    auto charge = queue.heap_consumers.charge(bytes);
     if (!charge) return false;
     auto file = make_memory_file("weir-claims", bytes);
     if (!file) return false;
@@ -192,9 +205,14 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& sessi
                                                                   std::uint32_t notes,
                                                                   std::uint32_t prefetch) {
     notes = std::clamp(notes, 1u, notes_max);
-    if (!queue.has_claims() && !make_claims(queue))
-        return fail(heap_is_full(tables_->heap.ledger(), "the first consumer of a queue",
-                                 claims_bytes(tables_->control.view().limits.lanes)));
+    const std::uint32_t most = queue.policy.max_consumers;
+    if (most != 0 && queue.consumers.size() >= most)
+        return fail(destination_is_full(queue.name, "consumers", "max-consumers", most));
+    if (!queue.has_claims() && !make_claims(queue)) {
+        const Bytes bytes = round_up(claims_bytes(tables_->control.view().limits.lanes), page_unit);
+        return fail(heap_is_full(queue.heap_consumers.obstacle(bytes),
+                                 "the first consumer of a queue", bytes));
+    }
     Opened opened;
     const std::uint32_t number = free_consumer_slot(queue);
     auto made = number == 0 ? Result<Subscription*, Refused>(fail(

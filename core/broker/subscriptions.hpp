@@ -46,9 +46,9 @@ public:
     // Its session lost its rights but may still read and claim: nothing is assigned to it any more.
     void quarantine(Subscription& subscription);
 
-    // A lane that is not visible yet gets a cursor of every subscriber. False: heap-like memory is
-    // short.
-    bool attach_new_lane(const Destination& destination, Lane& lane);
+    // A lane that is not visible yet gets a cursor of every subscriber, at the cost of who opens
+    // it. What stands in the way, if heap-like memory is short.
+    Obstacle attach_new_lane(const Destination& destination, Lane& lane, Session& opener);
     // A lane that ends: its subscribers' counts are kept.
     void detach_lane(Destination& destination, Lane& lane);
     // A new topic joins the wildcard subscriptions that mean it.
@@ -59,9 +59,9 @@ private:
                                         std::string_view pattern, SubscriptionKind kind,
                                         Bytes piece_bytes, std::uint32_t notes, Fd& new_block);
     void show(Subscription& subscription, std::uint32_t prefetch);
-    bool attach(Subscription& subscription, const Destination& destination, Lane& lane,
-                Position cursor);
-    bool attach_topic(Subscription& subscription, Destination& topic);
+    Obstacle attach(Subscription& subscription, const Destination& destination, Lane& lane,
+                    Position cursor, Session& holder);
+    Obstacle attach_topic(Subscription& subscription, Destination& topic);
     void detach(Subscription& subscription);
     void drop(Subscription& subscription);
     bool make_claims(Destination& queue);

@@ -32,6 +32,7 @@
 #include "core/base/clock.hpp"
 #include "core/broker/accounts.hpp"
 #include "core/broker/exchange_blocks.hpp"
+#include "core/broker/limit_options.hpp"
 #include "core/broker/page_allocator.hpp"
 #include "core/broker/policy_set.hpp"
 #include "shm/claims.hpp"
@@ -91,8 +92,8 @@ struct Outstanding {
 };
 
 struct Lane {
-    Lane(LaneId lane, std::uint32_t in, Resource& direct, Account& above)
-        : id(lane), destination(in), account(direct, &above) {}
+    Lane(LaneId lane, std::uint32_t in, Account& above)
+        : id(lane), destination(in), account(LimitLevel::none, &above) {}
 
     const LaneId id;
     const std::uint32_t destination;
@@ -166,20 +167,36 @@ struct EndedBooks {
     std::uint64_t redelivered = 0;
 };
 
+// What is published about waiting producers (shortages.hpp).
+struct ShortageState {
+    WaitReason reason = WaitReason::none;
+    std::uint64_t since_ns = 0;
+    std::uint64_t looked_ns = 0;
+    std::uint64_t said_ns = 0;  // in the log, 0: never
+};
+
 struct Destination {
     Destination(std::uint32_t number, std::string full, DestinationKind what, Resource& direct,
-                Account& direct_above, Resource& heap, Account& heap_above)
+                Resource& heap)
         : slot(number),
           name(std::move(full)),
           kind(what),
-          direct_account(direct, &direct_above),
-          heap_account(heap, &heap_above) {}
+          direct_account(LimitLevel::destination, &direct.root),
+          direct_producers(direct_account, direct.producers),
+          direct_consumers(direct_account, direct.consumers),
+          heap_account(LimitLevel::destination, &heap.root),
+          heap_producers(heap_account, heap.producers),
+          heap_consumers(heap_account, heap.consumers) {}
 
     const std::uint32_t slot;
     const std::string name;
     const DestinationKind kind;
-    Account direct_account;
+    Account direct_account;    // both sides: limit and reserve
+    Account direct_producers;  // pages being filled, backlog
+    Account direct_consumers;  // pages read back
     Account heap_account;
+    Account heap_producers;  // lanes
+    Account heap_consumers;  // subscriptions, claims
     Charge charge;
     Policy policy;
 
@@ -198,18 +215,35 @@ struct Destination {
     bool ranges_wait = false;          // `pending` found no consumer with a free place
 
     EndedBooks ended;
+    ShortageState shortage;
     std::uint64_t idle_since_ns = 0;  // 0: in use
     bool kept = false;                // stays although nobody uses it (policies.hpp)
 
     bool has_claims() const noexcept { return claims.base != nullptr; }
 };
 
-struct Session {
-    Session(std::uint32_t number, Resource& heap, Account& above)
-        : slot(number), account(heap, &above), blocks(account) {}
+// All sessions of one user, and what those that ended have left.
+struct User {
+    User(std::uint32_t number, std::uint32_t id) : slot(number), uid(id) {}
 
     const std::uint32_t slot;
-    Account account;
+    const std::uint32_t uid;
+    Account direct{LimitLevel::user};
+    Account heap{LimitLevel::user};
+};
+
+struct Session {
+    Session(std::uint32_t number, User& of, Account& place)
+        : slot(number),
+          user(of),
+          direct_held(LimitLevel::session, &of.direct),
+          heap_held(LimitLevel::session, &of.heap),
+          blocks(place, heap_held) {}
+
+    const std::uint32_t slot;
+    User& user;
+    Account direct_held;  // what is held in its name, wherever it stands
+    Account heap_held;
     Charge charge;
     ExchangeBlocks blocks;
     std::vector<LaneId> lanes;
@@ -249,13 +283,16 @@ struct Tables {
 
     Resource direct;
     Resource heap;
-    Account direct_root{direct, nullptr};
-    Account heap_root{heap, nullptr};
-    Charge fixed_charge;  // control, signals, these tables
+    Account heap_tables{LimitLevel::broker, &heap.root};    // control, signals, these tables
+    Account heap_sessions{LimitLevel::broker, &heap.root};  // session objects, exchange
+    Charge fixed_charge;
     PageAllocator units;
     PolicySet policies;  // in force (policies.hpp)
 
+    LimitOptions limits;  // of the whole broker, sessions and users
+
     std::vector<LaneHistory> histories;
+    std::vector<std::unique_ptr<User>> users;
     std::vector<std::unique_ptr<Destination>> destinations;
     std::map<std::string, std::uint32_t, std::less<>> by_name;
     std::vector<std::unique_ptr<Session>> sessions;

@@ -5,23 +5,39 @@
 
 #include "core/broker/collection.hpp"
 #include "core/broker/grants.hpp"
+#include "core/broker/limits.hpp"
 #include "core/broker/retraction.hpp"
+#include "core/broker/shortages.hpp"
 #include "core/broker/window.hpp"
 
 namespace weir::broker {
 
+// The first in line for memory that `lane` needs too: one that waits at the limit of another
+// destination, session or user is no reason to wait. Nobody, if `lane` is the first itself.
+Lane* Grants::first_before(const Lane& lane) const {
+    for (const LaneId id : waiting_) {
+        if (id == lane.id) return nullptr;
+        Lane* const first = tables_->lane(id);
+        if (first == nullptr || first->cell == nullptr) continue;
+        // relaxed: the broker's own word.
+        const WaitReason reason = tables_->slot(*first).reason.load(std::memory_order_relaxed);
+        if (counts_at(*tables_, *first, level_of(reason), lane)) return first;
+    }
+    return nullptr;
+}
+
 bool Grants::may_pass(const Lane& lane, Bytes bytes) const {
-    if (waiting_.empty() || waiting_.front() == lane.id) return true;
-    if (lane.account.reserved(bytes)) return true;
-    const Lane* const first = tables_->lane(waiting_.front());
-    if (first == nullptr || first->cell == nullptr) return true;
+    const Lane* const first = first_before(lane);
+    if (first == nullptr) return true;
+    // relaxed: the broker's own word.
+    const WaitReason reason = tables_->slot(*first).reason.load(std::memory_order_relaxed);
+    if (level_of(reason) == LimitLevel::broker && lane.account.reserved(bytes)) return true;
     const Bytes wanted = units_needed(read_request(*first).record) * page_unit;
     return bytes < wanted && first->passed_by + bytes <= std::max(passing_max, wanted);
 }
 
 void Grants::note_passing(const Lane& lane, Bytes bytes) {
-    if (waiting_.empty() || waiting_.front() == lane.id) return;
-    if (Lane* const first = tables_->lane(waiting_.front())) first->passed_by += bytes;
+    if (Lane* const first = first_before(lane)) first->passed_by += bytes;
 }
 
 void Grants::wait(Lane& lane) {

@@ -39,6 +39,23 @@ constexpr std::uint64_t next_window(std::uint64_t window, std::uint64_t since_la
     return window;
 }
 
+// Producers of a destination with a limit share it: each should have room for several pages. So
+// pages and windows shrink, towards a single 4 KiB page, as limit / producers does.
+inline constexpr std::uint64_t pages_of_share = 4;
+
+constexpr std::uint64_t share_of_limit(std::uint64_t limit, std::uint64_t producers) noexcept {
+    return limit / std::max<std::uint64_t>(producers, 1);
+}
+constexpr std::uint64_t page_most(std::uint64_t limit, std::uint64_t producers) noexcept {
+    if (limit == 0) return page_class_max;
+    return std::bit_floor(
+        std::clamp(share_of_limit(limit, producers) / pages_of_share, page_unit, page_class_max));
+}
+constexpr std::uint64_t window_most(std::uint64_t limit, std::uint64_t producers) noexcept {
+    if (limit == 0) return window_max;
+    return std::clamp(share_of_limit(limit, producers) / 2, page_unit, window_max);
+}
+
 // The smallest grant that lets a record of this size be written.
 constexpr Units units_needed(std::uint64_t record) noexcept {
     return page_bytes_for(std::max(record, commit_word_bytes)) / page_unit;

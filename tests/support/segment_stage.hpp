@@ -27,6 +27,16 @@ namespace weir::test {
 
 using Texts = std::vector<std::string>;
 
+// Policies for a segment of this size, from lines as `weir policy set` takes them.
+inline broker::PolicySet policies_of(
+    std::uint64_t direct_bytes,
+    const std::vector<std::pair<std::string_view, std::string_view>>& rules) {
+    broker::PolicySet set({direct_bytes, direct_bytes / 4});
+    for (const auto& [pattern, settings] : rules)
+        set = set.with(pattern, broker::read_assignments(settings).value()).value();
+    return set;
+}
+
 // What all clients of a stage see.
 struct Shared {
     ControlView control;
@@ -234,12 +244,17 @@ class SegmentStage {
 public:
     explicit SegmentStage(std::uint64_t direct_bytes = 4 << 20, std::uint64_t heap_bytes = 16 << 20,
                           std::uint64_t largest = 0) {
-        static int made = 0;
         broker::SegmentOptions options;
-        options.name = "unit-" + std::to_string(::getpid()) + "-" + std::to_string(++made);
         options.direct_bytes = direct_bytes;
         options.heap_bytes = heap_bytes;
         options.largest_message = largest;
+        start(options);
+    }
+    explicit SegmentStage(const broker::SegmentOptions& options) { start(options); }
+
+    void start(broker::SegmentOptions options) {
+        static int made = 0;
+        options.name = "unit-" + std::to_string(::getpid()) + "-" + std::to_string(++made);
         segment = broker::Segment::create(options, clock).value();
         ControlRegion::remove(options.name);
         segment->publish();
@@ -317,6 +332,25 @@ public:
     }
     std::uint64_t direct_used() const {
         return shared.control.superblock().direct.used.load(std::memory_order_relaxed);
+    }
+    // Direct memory in use, counted by walking the pages that can be reached: of a lane, of the
+    // lanes of a destination, of all.
+    std::uint64_t granted_to(LaneId lane) const {
+        std::uint64_t bytes = 0;
+        for (PageRef page = shared.control.lane(lane).first_page.load(); page != 0;
+             page = shared.pages.slot(page).next.load())
+            bytes += shared.pages.length(page);
+        return bytes;
+    }
+    std::uint64_t granted_to_all(std::uint32_t destination = ~0u) const {
+        std::uint64_t bytes = 0;
+        for (LaneId lane = 0; lane < shared.control.limits.lanes; ++lane) {
+            const LaneSlot& slot = shared.control.lane(lane);
+            if (slot.state.load() == SlotState::free) continue;
+            if (destination == ~0u || slot.destination.load() == destination)
+                bytes += granted_to(lane);
+        }
+        return bytes;
     }
     std::uint64_t heap_used() const {
         return shared.control.superblock().heap.used.load(std::memory_order_relaxed);

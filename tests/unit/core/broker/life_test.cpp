@@ -6,7 +6,8 @@
 //   - every message of a queue is acknowledged once, and nothing that was not sent appears
 //   - a subscriber of a topic gets each producer's messages from its subscribing on, in order
 //   - the books say what the test counted, at every look
-//   - direct memory is never used beyond its size, and everything comes back in the end
+//   - direct memory is never used beyond its size, nor one queue's beyond its limit, nor any
+//     session's beyond what one may hold; and everything comes back in the end
 //
 // One thread: orders of memory accesses are not what this shows. The seed is printed; WEIR_SEED
 // replays it.
@@ -26,6 +27,17 @@ namespace {
 using broker::Ending;
 
 constexpr std::uint64_t direct_bytes = 1 << 20;
+constexpr std::uint64_t queue_limit = 256 << 10;  // as in limited()
+constexpr std::uint64_t session_limit = 384 << 10;
+
+broker::SegmentOptions limited() {
+    broker::SegmentOptions options;
+    options.direct_bytes = direct_bytes;
+    options.heap_bytes = 16 << 20;
+    options.limits.session.direct_bytes = session_limit;
+    options.policies = policies_of(direct_bytes, {{"queue://a", "limit=256KiB"}});
+    return options;
+}
 
 class Life {
 public:
@@ -36,6 +48,7 @@ public:
         for (int step = 0; step < steps && !::testing::Test::HasFailure(); ++step) {
             one_step();
             ASSERT_LE(stage_.direct_used(), direct_bytes);
+            if (step % 8 == 0) compare_limits();
         }
         wind_up();
     }
@@ -89,6 +102,24 @@ private:
             case 17:
             case 18: acknowledge_some(); break;
             default: drain_some(); break;
+        }
+    }
+
+    // By the pages that can be reached, not by the books.
+    void compare_limits() {
+        const ControlView& control = stage_.shared.control;
+        for (std::uint32_t slot = 0; slot < control.limits.destinations; ++slot) {
+            const DestinationSlot& destination = control.destination(slot);
+            if (destination.state.load() != SlotState::live) continue;
+            const std::uint64_t granted = stage_.granted_to_all(slot);
+            ASSERT_EQ(granted, destination.direct.used.load()) << destination.name;
+            const bool limited = std::string_view(destination.name) == "queue://a";
+            ASSERT_LE(granted, limited ? queue_limit : direct_bytes) << destination.name;
+        }
+        for (std::uint32_t slot = 0; slot < control.limits.sessions; ++slot) {
+            const SessionSlot& session = control.session(slot);
+            if (session.state.load() != SlotState::live) continue;
+            ASSERT_LE(session.direct.used.load(), session_limit);
         }
     }
 
@@ -283,7 +314,7 @@ private:
     }
 
     std::mt19937_64 random_;
-    SegmentStage stage_{direct_bytes};
+    SegmentStage stage_{limited()};
     std::uint64_t ids_ = 0;
     std::uint64_t heap_at_start_ = 0;
     std::vector<Sender> senders_;
