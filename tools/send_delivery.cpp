@@ -95,11 +95,17 @@ Delivery::Step Delivery::refuse(SendError error, std::size_t bytes, const std::s
     exit_code_ = exit_failed;
     std::string why(sentence(error));
     if (error == SendError::too_large) {
-        why = fmt::format(
-            "a message of {} is above this broker's largest message, {} with its envelope: start "
-            "the broker with more --direct, or split the message",
-            format_size(bytes), format_size(largest_));
-    } else if (error == SendError::timed_out || error == SendError::no_grant) {
+        why = bytes <= largest_ ? fmt::format(
+                                      "a message of {} is above the max-message of its "
+                                      "destination: raise it or split the message",
+                                      format_size(bytes))
+                                : fmt::format(
+                                      "a message of {} is above this broker's largest message, {} "
+                                      "with its envelope: start "
+                                      "the broker with more --direct, or split the message",
+                                      format_size(bytes), format_size(largest_));
+    } else if (error == SendError::timed_out || error == SendError::no_grant ||
+               error == SendError::never_fits) {
         exit_code_ = exit_limit;
         if (const auto wait = producer_.last_wait()) why = wait->sentence;
     }

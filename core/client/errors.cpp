@@ -8,7 +8,8 @@ namespace weir {
 std::string_view sentence(SendError error) noexcept {
     switch (error) {
         case SendError::too_large:
-            return "the message is larger than the broker's largest message: send it in parts";
+            return "the message is larger than the largest one of its destination or broker: send "
+                   "it in parts";
         case SendError::no_grant:
             return "there is no room now: try again when wait_fd() is readable, or let send wait";
         case SendError::timed_out:
@@ -20,6 +21,9 @@ std::string_view sentence(SendError error) noexcept {
             return "the envelope is too large: 512 KiB in all, 64 KiB for a property's key";
         case SendError::forked:
             return "this producer belongs to the process that forked: connect again in the child";
+        case SendError::never_fits:
+            return "the message and its page are larger than a limit, so waiting is in vain: "
+                   "last_wait() says which; raise it or send the message in parts";
     }
     return "unknown error";
 }

@@ -15,10 +15,10 @@
 //   looks for its page again
 #include <algorithm>
 
-#include "core/base/bytes.hpp"
 #include "core/base/clock.hpp"
 #include "core/client/cores.hpp"
 #include "core/client/open.hpp"
+#include "core/client/wait_facts.hpp"
 #include "core/client/wake_fd.hpp"
 
 namespace weir::detail {
@@ -35,45 +35,6 @@ constexpr std::uint64_t repeated_answer_ns = 2 * ns_per_ms;
 // positions tell.
 std::uint64_t gap_for(Position position, std::uint64_t alignment, std::uint64_t before) noexcept {
     return (alignment - (position + before) % alignment) % alignment;
-}
-
-std::string why(WaitReason reason) {
-    switch (reason) {
-        case WaitReason::none: return "the broker has not answered yet";
-        case WaitReason::direct_full:
-            return "direct memory is full: consumers have to read, or start the broker with a "
-                   "larger "
-                   "--direct";
-        case WaitReason::direct_fragmented:
-            return "direct memory has room, but not in one piece: it is being cleared";
-        case WaitReason::heap_full:
-            return "heap-like memory is short: close what is not used, or start the broker with a "
-                   "larger --heap";
-        case WaitReason::broker_stopping: return "the broker is stopping";
-        case WaitReason::lane_exhausted: return "the lane is at its end: open the producer again";
-        case WaitReason::destination_limit:
-            return "the destination holds as much as its policy allows: consumers have to read, or "
-                   "raise its limit";
-        case WaitReason::part_full:
-            return "the producers' part of direct memory is full: consumers have to read, or raise "
-                   "producer-part";
-        case WaitReason::session_limit:
-            return "this session holds as much direct memory as one session may";
-        case WaitReason::user_limit:
-            return "the sessions of this user hold as much direct memory as one user may";
-        case WaitReason::rate_limit: return "the destination's rate is used up for now";
-        case WaitReason::depth_limit:
-            return "the destination holds as many messages as its policy allows: consumers have to "
-                   "read, or raise its max-depth";
-        case WaitReason::disk_full:
-            return "direct memory is full and the spill directory has no room left";
-        case WaitReason::disk_error:
-            return "direct memory is full and the spill directory cannot be written";
-        case WaitReason::never_fits:
-            return "the message is larger than a limit on its way: raise the limit or send it in "
-                   "parts";
-    }
-    return "the broker gave a reason that this build does not know";
 }
 
 }  // namespace
@@ -130,11 +91,24 @@ void ProducerCore::ask_ahead() noexcept {
 }
 
 std::optional<SendError> ProducerCore::refusal(std::uint64_t payload,
-                                               std::uint64_t envelope) const noexcept {
+                                               std::uint64_t envelope) noexcept {
     if (made_under_forks != forks()) return SendError::forked;
     if (!open) return SendError::closed;
+    look_at_policy();
     if (payload > largest || envelope > largest - payload) return SendError::too_large;
     return std::nullopt;
+}
+
+// What the policy says may have changed; a message that takes the short way meets it at its next
+// page.
+void ProducerCore::look_at_policy() noexcept {
+    const ControlView& control = connection->control();
+    // relaxed: a setting, read alone.
+    const std::uint64_t most = control.destination(destination_slot)
+                                   .policy.largest_message.load(std::memory_order_relaxed);
+    largest = std::min(control.limits.largest_message, payload_bytes_max);
+    if (most != 0) largest = std::min(largest, most);
+    if (plain_limit != 0) plain_limit = largest + 1;
 }
 
 Result<std::byte*, SendError> ProducerCore::room(std::uint64_t bytes, std::uint64_t alignment,
@@ -184,7 +158,9 @@ public:
         // relaxed: a figure for people.
         info.direct_used = super.direct.used.load(std::memory_order_relaxed);
         info.direct_capacity = core_.connection->control().limits.direct_bytes;
-        info.sentence = sentence(info);
+        look_up_wait(core_.connection->control(), core_.destination_slot, info);
+        info.sentence =
+            wait_sentence(info, core_.destination, core_.connection->consumes(core_.destination));
     }
     GrantWait(const GrantWait&) = delete;
     GrantWait& operator=(const GrantWait&) = delete;
@@ -211,17 +187,6 @@ public:
     }
 
 private:
-    std::string sentence(const WaitInfo& info) const {
-        std::string text = core_.destination + " waited " + format_duration_ns(info.waited_ns) +
-                           " for memory (" + format_size(info.direct_used) + " of " +
-                           format_size(info.direct_capacity) +
-                           " direct memory in use): " + why(info.reason);
-        if (core_.connection->consumes(core_.destination))
-            text += "; this process consumes " + core_.destination +
-                    " itself, so it may be waiting for what it holds";
-        return text;
-    }
-
     ProducerCore& core_;
     std::uint64_t began_ns_;
     WaitReason reason_ = WaitReason::none;
@@ -251,6 +216,8 @@ std::optional<SendError> ProducerCore::wait_for_grant(std::uint64_t bytes,
             error = SendError::broker_down;
         else if (asked && reason == WaitReason::lane_exhausted)
             error = SendError::closed;
+        else if (answered && reason == WaitReason::never_fits)
+            error = SendError::never_fits;
         else if (at_once && (answered || (asked && monotonic_ns() >= until_ns)))
             error = SendError::no_grant;
         else if (!at_once && monotonic_ns() >= until_ns)
@@ -285,7 +252,6 @@ Result<std::unique_ptr<ProducerCore>, Error<OpenError>> open_producer(
     core->destination_slot = answer.destination;
     core->slot = &control.lane(answer.lane);
     core->cell = opened->cell;
-    core->largest = std::min(control.limits.largest_message, payload_bytes_max);
     core->destination = name.full;
     core->options = options;
     core->connection = connection;
@@ -297,6 +263,7 @@ Result<std::unique_ptr<ProducerCore>, Error<OpenError>> open_producer(
     if (answer.page != 0)
         core->writer.resume(answer.page, answer.tail, answer.messages, answer.payload);
     core->open = true;
+    core->look_at_policy();
     core->plain_limit = options.timestamps ? 0 : core->largest + 1;
     core->ask_ahead();
     connection->join(core.get());

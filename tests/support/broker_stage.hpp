@@ -22,13 +22,15 @@ namespace weir::test {
 class BrokerStage {
 public:
     explicit BrokerStage(std::uint64_t direct_bytes = 16 << 20,
-                         std::uint64_t largest_message = 4 << 20) {
+                         std::uint64_t largest_message = 4 << 20,
+                         const broker::LimitOptions& limits = {}) {
         static std::atomic<int> count{0};
         broker::BrokerConfig config;
         config.name = "test-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
         config.direct_bytes = direct_bytes;
         config.heap_bytes = 16 << 20;
         config.largest_message = largest_message;
+        config.limits = limits;
         config.places = places_of(config.name).value();
         name = config.name;
         std::promise<void> ready;

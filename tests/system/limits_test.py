@@ -37,6 +37,8 @@ class Limits(stage.SystemTest):
         done = broker.weir("send", "queue://full", "--count", "20000", "--size", "1000",
                            "--timeout", "500ms")
         self.check(done, LIMIT, "direct")
+        self.assertRegex(done.stderr, rb"most is held: .* in queue://full of .*\(pid \d+\)")
+        self.assertIn(b"nobody consumes", done.stderr)
         seen = broker.stat()
         self.assertLessEqual(seen["direct"]["used"], seen["direct"]["capacity"])
         self.assertGreater(broker.destination("queue://full")["depth_messages"], 6000)

@@ -35,13 +35,14 @@ enum class OpenError {
 };
 
 enum class SendError {
-    too_large,     // above the broker's largest message
+    too_large,     // above the largest message of the broker or the destination
     no_grant,      // fail-at-once was asked for and there is no room (Producer::last_wait says why)
     timed_out,     // no room until the deadline (Producer::last_wait says why)
     closed,        // this producer was closed, or its lane ended
     broker_down,   // the broker is gone: nothing more will be granted
     bad_envelope,  // an envelope of more than 512 KiB
     forked,
+    never_fits,  // its page is larger than a limit on its way (Producer::last_wait says which)
 };
 
 enum class ReceiveError {

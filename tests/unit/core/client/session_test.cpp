@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <numeric>
@@ -293,6 +294,50 @@ TEST(Memory, AFullBrokerFailsASendAsItWasTold) {
     ASSERT_TRUE(patient.last_wait());
     EXPECT_EQ(patient.last_wait()->reason, WaitReason::direct_full);
     EXPECT_GE(patient.last_wait()->waited_ns, 50 * ns_per_ms);
+}
+
+TEST(Memory, AMessageThatFitsIntoNoLimitFailsAtOnceAlsoForOneThatWouldWait) {
+    broker::LimitOptions limits;
+    limits.session.direct_bytes = 64 << 10;
+    BrokerStage stage(1 << 20, 128 << 10, limits);
+    auto session = stage.connect();
+    auto producer = open_producer(session, "queue://small");  // would wait for ever
+    EXPECT_EQ(producer.send(std::string(100'000, 'x')).error(), SendError::never_fits);
+    ASSERT_TRUE(producer.last_wait());
+    EXPECT_EQ(producer.last_wait()->reason, WaitReason::never_fits);
+    EXPECT_EQ(producer.last_wait()->level, LimitLevel::session);
+    EXPECT_EQ(producer.last_wait()->capacity, 64u << 10);
+    EXPECT_TRUE(producer.send(std::string(20'000, 'x')));
+}
+
+TEST(Memory, AWaitSaysWhichLimitWasMetWhoHoldsItAndThatOnlyItsOwnProcessCouldFreeIt) {
+    BrokerStage stage(1 << 20, 128 << 10);
+    auto session = stage.connect();
+    auto producer = open_producer(session, "queue://own", {.timeout = 50ms});
+    const auto fill = [&] {
+        Result<void, SendError> last;
+        while ((last = producer.send(std::string(20000, 'x')))) continue;
+        EXPECT_EQ(last.error(), SendError::timed_out);
+        return producer.last_wait().value();
+    };
+    const WaitInfo alone = fill();
+    EXPECT_EQ(alone.level, LimitLevel::broker);
+    EXPECT_EQ(alone.capacity, 1u << 20);
+    EXPECT_GT(alone.used, (1u << 20) - (128 << 10));
+    EXPECT_NE(alone.since_ns, 0u);
+    ASSERT_EQ(alone.holders.size(), 1u);
+    EXPECT_EQ(alone.holders[0].destination, "queue://own");
+    EXPECT_EQ(alone.holders[0].pid, static_cast<std::uint32_t>(::getpid()));
+    EXPECT_FALSE(alone.holders[0].name.empty());
+    EXPECT_EQ(alone.freeable, Freeable::by_nobody);
+    EXPECT_NE(alone.sentence.find("nobody consumes"), std::string::npos) << alone.sentence;
+
+    auto consumer = open_consumer(session, "queue://own");
+    std::this_thread::sleep_for(150ms);  // until it is looked up anew
+    const WaitInfo own = fill();
+    EXPECT_TRUE(own.only_this_process);
+    EXPECT_NE(own.sentence.find("only this process"), std::string::npos) << own.sentence;
+    EXPECT_NE(own.sentence.find("queue://own of " + own.holders.at(0).name), std::string::npos);
 }
 
 int wait_readable(int epoll, int timeout_ms) {

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "shm/lane_writer.hpp"
 #include "shm/signals.hpp"
@@ -41,13 +42,29 @@ struct ProducerOptions {
     bool timestamps = false;  // adds the time to each message: a clock reading and 16 bytes
 };
 
+// Who holds what a send waits for.
+struct WaitHolder {
+    std::string destination;
+    std::uint32_t pid = 0;    // of the producer; 0: it has left
+    std::string name;         // of its session
+    std::uint64_t bytes = 0;  // of direct memory
+};
+
 // Why and how long the last send waited.
 struct WaitInfo {
     WaitReason reason = WaitReason::none;
     std::uint64_t waited_ns = 0;
     std::uint64_t direct_used = 0;      // bytes, when the wait ended
     std::uint64_t direct_capacity = 0;  // bytes
-    std::string sentence;               // for people: what is full and what to do
+    // At the limit that was met, as the broker saw it last; level none: it did not say.
+    LimitLevel level = LimitLevel::none;
+    std::uint64_t used = 0;           // bytes
+    std::uint64_t capacity = 0;       // bytes
+    std::uint64_t since_ns = 0;       // CLOCK_MONOTONIC: producers of this destination wait
+    std::vector<WaitHolder> holders;  // the three largest
+    Freeable freeable = Freeable::by_several;  // whose reading could free it
+    bool only_this_process = false;  // this one's alone: it waits for what it holds itself
+    std::string sentence;            // for people: what is full and what to do
 };
 
 namespace detail {
@@ -96,7 +113,8 @@ struct ProducerCore {
     Result<std::byte*, SendError> room(std::uint64_t bytes, std::uint64_t aligned_to,
                                        std::uint64_t before_payload);
     std::optional<SendError> wait_for_grant(std::uint64_t bytes, std::uint64_t deadline_ns);
-    std::optional<SendError> refusal(std::uint64_t payload, std::uint64_t envelope) const noexcept;
+    std::optional<SendError> refusal(std::uint64_t payload, std::uint64_t envelope) noexcept;
+    void look_at_policy() noexcept;
     void close() noexcept;  // forgets the lane; the broker is told by the caller
 
     // Hot, private to this producer.
