@@ -216,8 +216,8 @@ bool Grants::keeps_all(const Lane& lane, bool reserves_too) const {
            tables_->clock.now_ns() - lane.granted_ns < ns_per_s;
 }
 
-// Makes room at the cost of what others were granted and do not use, among those whose memory counts
-// at the level that is full. True: it may be worth trying again.
+// Makes room at the cost of what others were granted and do not use, among those whose memory
+// counts at the level that is full. True: it may be worth trying again.
 bool Grants::reclaim_for(Lane& lane, LimitLevel level) {
     const bool of_broker = level != LimitLevel::destination && level != LimitLevel::session &&
                            level != LimitLevel::user;
