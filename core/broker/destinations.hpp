@@ -25,11 +25,9 @@ namespace weir::broker {
 
 class Destinations {
 public:
-    Destinations(Tables& tables, Lanes& lanes, Subscriptions& subscriptions, std::uint64_t idle_ns) noexcept
-        : tables_(&tables),
-          lanes_(&lanes),
-          subscriptions_(&subscriptions),
-          idle_ns_(idle_ns) {}
+    Destinations(Tables& tables, Lanes& lanes, Subscriptions& subscriptions,
+                 std::uint64_t idle_ns) noexcept
+        : tables_(&tables), lanes_(&lanes), subscriptions_(&subscriptions), idle_ns_(idle_ns) {}
 
     Result<Destination*, Refused> find_or_make(const DestinationName& name);
     // Ends those that have been idle for long enough.

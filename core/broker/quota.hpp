@@ -80,7 +80,7 @@ constexpr Bytes kept_left(Bytes kept, Bytes read_back) noexcept {
 // What `part` of `whole` is of a `capacity` that is not all of it yet, in whole pages:
 //   part * capacity / whole
 // Pages instead of bytes, so that the product of two sizes below 2^44 cannot overflow.
-constexpr Bytes share_of(Bytes part, Bytes whole, Bytes capacity) noexcept {
+constexpr Bytes scaled_part(Bytes part, Bytes whole, Bytes capacity) noexcept {
     if (whole < page_unit) return 0;
     return part / page_unit * (capacity / page_unit) / (whole / page_unit) * page_unit;
 }

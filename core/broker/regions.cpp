@@ -118,7 +118,7 @@ void set_direct_capacity(Tables& tables, Bytes capacity) {
     const Bytes whole = tables.control.view().limits.direct_bytes;
     const Bytes producers =
         std::min(whole, producer_part(tables.limits.producer_part_bytes, whole));
-    const Bytes share = share_of(producers, whole, capacity);
+    const Bytes share = scaled_part(producers, whole, capacity);
     tables.direct.root.set_limit(capacity);
     tables.direct.root.set_margin(
         std::min(newcomers * reserve_default, capacity / 64 / page_unit * page_unit));

@@ -182,8 +182,9 @@ TEST(Limits, OneLoweredBelowItsUseTakesNothingAndGrantsNothingUntilEnoughIsRead)
 
 TEST(Limits, ProducersAndConsumersOfADestinationAreCounted) {
     SegmentOptions options = sized(2 << 20, 16 << 20);
-    options.policies = policies_of(options.direct_bytes, {{"queue://few", "max-producers=2\nmax-consumers=1"},
-                                                         {"topic://few", "max-consumers=1"}});
+    options.policies = policies_of(
+        options.direct_bytes,
+        {{"queue://few", "max-producers=2\nmax-consumers=1"}, {"topic://few", "max-consumers=1"}});
     SegmentStage stage(options);
     const std::uint32_t session = stage.session();
     TestProducer first = stage.producer(session, "queue://few");
@@ -208,7 +209,7 @@ TEST(Limits, ProducersAndConsumersOfADestinationAreCounted) {
 TEST(Limits, AMessageThatCanNeverFitIsRefusedAtOnceAndDoesNotWait) {
     SegmentOptions options = sized(8 << 20, 16 << 20);
     options.policies = policies_of(options.direct_bytes, {{"queue://small", "limit=64KiB"},
-                                                         {"queue://short", "max-message=1000"}});
+                                                          {"queue://short", "max-message=1000"}});
     SegmentStage stage(options);
     TestProducer small = stage.producer(stage.session(), "queue://small");
     TestProducer strict = stage.producer(stage.session(), "queue://short");

@@ -75,12 +75,12 @@ TEST(Quota, AShareOfAPartOfTheMemoryIsInWholePagesAndAtTheEndThePartItself) {
     for (const Bytes whole : {1u, 2u, 3u, 7u, 100u})
         for (Bytes part = 0; part <= whole; ++part)
             for (Bytes capacity = 0; capacity <= whole; ++capacity) {
-                const Bytes share = share_of(part * page, whole * page, capacity * page);
+                const Bytes share = scaled_part(part * page, whole * page, capacity * page);
                 ASSERT_EQ(share, part * capacity / whole * page);
             }
-    EXPECT_EQ(share_of(6 * page, 10 * page, 10 * page), 6 * page);
+    EXPECT_EQ(scaled_part(6 * page, 10 * page, 10 * page), 6 * page);
     constexpr Bytes large = Bytes{1} << 43;
-    EXPECT_EQ(share_of(large / 2, large, large), large / 2);
+    EXPECT_EQ(scaled_part(large / 2, large, large), large / 2);
 }
 
 }  // namespace
