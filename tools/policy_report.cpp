@@ -13,7 +13,12 @@ namespace {
 using broker::PolicyLine;
 using broker::PolicyOrigin;
 
-std::string reason_of(const PolicyLine& line) {
+bool binds(const PolicyLine& line) {
+    const auto key = broker::policy_key(line.key);
+    return key && broker::binds(*key);
+}
+
+std::string source_of(const PolicyLine& line) {
     const broker::PolicySource& source = line.source;
     if (source.origin == PolicyOrigin::by_default) return "by default";
     const std::string where =
@@ -22,6 +27,12 @@ std::string reason_of(const PolicyLine& line) {
     const std::string written =
         source.written == line.value ? "" : fmt::format(", written {}", source.written);
     return fmt::format("{} ({}{})", source.pattern, where, written);
+}
+
+// A key of which nobody said anything holds nobody up anyway.
+std::string reason_of(const PolicyLine& line) {
+    const bool idle = !binds(line) && line.source.origin != PolicyOrigin::by_default;
+    return source_of(line) + (idle ? "; binds nobody in this version" : "");
 }
 
 std::string_view origin_of(PolicyOrigin origin) noexcept {
@@ -49,6 +60,7 @@ std::string policy_json(const broker::PolicyReport& report) {
         key["value"] = line.value;
         key["number"] = line.numbers.number;
         if (line.key == "rate") key["messages"] = line.numbers.messages;
+        key["binds"] = binds(line);
         key["origin"] = origin_of(line.source.origin);
         key["pattern"] = line.source.pattern;
         key["place"] = line.source.place;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Full memory of each kind: what does not fit waits or is refused with a reason, the rest goes on.
 
-ONE_SHOT sends many messages, each by a process of its own.
+ONE_SHOT sends many messages, each by a process of its own; CROWD sends from many producers at once;
+SAMPLE_PAGES watches from outside how much memory each destination holds, without the books.
 """
 import os
 import subprocess
@@ -10,6 +11,9 @@ import stage
 from stage import FAILED, LIMIT, OK, until
 
 ONE_SHOT = os.environ["ONE_SHOT"]
+CROWD = os.environ["CROWD"]
+SAMPLE_PAGES = os.environ["SAMPLE_PAGES"]
+MIB = 1 << 20
 
 
 class Limits(stage.SystemTest):
@@ -42,6 +46,123 @@ class Limits(stage.SystemTest):
         seen = broker.stat()
         self.assertLessEqual(seen["direct"]["used"], seen["direct"]["capacity"])
         self.assertGreater(broker.destination("queue://full")["depth_messages"], 6000)
+
+    def set_policy(self, broker, pattern, *settings):
+        done = broker.weir("policy", "set", pattern, *settings)
+        self.assertEqual(done.returncode, OK, done.stderr)
+
+    def watch(self, broker):
+        """Starts to watch what is held; returns what ends it and says the most of each."""
+        process = subprocess.Popen([SAMPLE_PAGES, broker.name], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE)
+        self.addCleanup(self.end_process, process)
+        self.assertEqual(process.stdout.readline(), b"watching\n")
+
+        def end():
+            out, _ = process.communicate(timeout=20)
+            self.assertEqual(process.returncode, OK)
+            return {name: int(count) for name, count in map(str.split, out.decode().splitlines())}
+        return end
+
+    @staticmethod
+    def crowd(broker, destination, producers=1000, bytes_max=9000, milliseconds=2000):
+        """How many messages that many producers could send in that time."""
+        done = subprocess.run([CROWD, broker.name, destination, str(producers), str(bytes_max),
+                               str(milliseconds)], check=True, timeout=100, capture_output=True)
+        return int(done.stdout)
+
+    def test_a_thousand_producers_cannot_bring_a_destination_over_its_limit_by_a_byte(self):
+        broker = self.broker("--direct", "64M", "--heap", "64M")
+        self.set_policy(broker, "queue://crowd", "limit=2MiB")
+        end = self.watch(broker)
+        accepted = self.crowd(broker, "queue://crowd")
+        full = broker.destination("queue://crowd")
+        self.assertEqual(full["depth_messages"], accepted)
+        self.assertGreater(full["direct_bytes"], MIB)
+        # While it is full, nobody else is held up; and again while a consumer makes room.
+        done = broker.weir("send", "queue://other", "--count", "5000", "--size", "1000",
+                           "--timeout", "10s")
+        self.assertEqual(done.returncode, OK, done.stderr)
+        reader = self.spawn(broker, "recv", "queue://crowd", "--follow", stdout=subprocess.DEVNULL)
+        accepted += self.crowd(broker, "queue://crowd")
+        until(lambda: broker.destination("queue://crowd")["messages_out"] == accepted)
+        self.end_process(reader)
+        most = end()
+        self.assertLessEqual(most["queue://crowd"], 2 * MIB)
+        self.assertGreater(most["queue://crowd"], MIB, "it never came near its limit")
+        self.assertGreater(most["queue://other"], 4 * MIB)
+        self.assertGreater(most["samples"], 100)
+
+    def test_a_crowd_cannot_bring_the_broker_over_its_memory(self):
+        broker = self.broker("--direct", "4M", "--heap", "64M")
+        end = self.watch(broker)
+        reader = self.spawn(broker, "recv", "queue://crowd", "--follow", stdout=subprocess.DEVNULL)
+        broker.await_consumers("queue://crowd", 1)
+        accepted = self.crowd(broker, "queue://crowd", producers=400)
+        until(lambda: broker.destination("queue://crowd")["messages_out"] == accepted)
+        self.end_process(reader)
+        most = end()
+        self.assertLessEqual(most["all"], 4 * MIB)
+        self.assertGreater(most["all"], 2 * MIB)
+
+    def test_a_reserve_is_there_although_an_idle_queue_has_filled_the_rest(self):
+        broker = self.broker("--direct", "8M", "--heap", "16M")
+        self.set_policy(broker, "queue://promised", "reserve=2MiB")
+        done = broker.weir("send", "queue://idle", "--count", "20000", "--size", "1000",
+                           "--timeout", "500ms")
+        self.check(done, LIMIT, "direct memory is full", "queue://idle")
+        done = broker.weir("send", "queue://promised", "--count", "1800", "--size", "1000",
+                           "--timeout", "10s")
+        self.assertEqual(done.returncode, OK, done.stderr)
+        self.assertLessEqual(broker.destination("queue://idle")["direct_bytes"], 6 * MIB)
+
+    def test_no_more_producers_and_consumers_than_the_policy_says(self):
+        broker = self.broker()
+        self.set_policy(broker, "few.>", "max-producers=2", "max-consumers=1")
+        first = self.spawn(broker, "send", "queue://few.a", stdin=subprocess.PIPE)
+        self.spawn(broker, "send", "queue://few.a", stdin=subprocess.PIPE)
+        until(lambda: broker.destination("queue://few.a")["producers"] == 2)
+        self.check(broker.weir("send", "queue://few.a", stdin=b"x\n"), LIMIT, "max-producers")
+        broker.send("queue://few.b", [b"another destination"])
+        self.end_process(first)
+        until(lambda: broker.destination("queue://few.a")["producers"] == 1)
+        broker.send("queue://few.a", [b"instead"])
+        self.spawn(broker, "recv", "queue://few.a", "--follow")
+        broker.await_consumers("queue://few.a", 1)
+        self.check(broker.weir("recv", "queue://few.a", "--drain"), LIMIT, "max-consumers")
+
+    def test_a_message_above_the_largest_of_its_destination_is_refused_and_smaller_ones_go_on(self):
+        broker = self.broker()
+        self.set_policy(broker, "queue://short", "max-message=1000")
+        done = broker.weir("send", "queue://short", stdin=b"x" * 1001 + b"\n")
+        self.check(done, FAILED, "max-message")
+        broker.send("queue://short", [b"x" * 1000])
+        broker.send("queue://long", [b"x" * 1001])
+        self.assertEqual(broker.drain("queue://short"), [b"x" * 1000])
+
+    def test_a_message_that_no_waiting_would_let_in_is_refused_at_once(self):
+        broker = self.broker()
+        self.set_policy(broker, "queue://small", "limit=64KiB")
+        done = broker.weir("send", "queue://small", "--count", "1", "--size", "100000")
+        self.check(done, LIMIT, "larger than a limit")
+
+    def test_pages_behind_the_first_have_the_size_that_the_policy_says(self):
+        broker = self.broker()
+        self.set_policy(broker, "queue://pages", "page-size=256KiB")
+        broker.send("queue://pages", [b"x" * 1000] * 400)
+        held = broker.destination("queue://pages")["direct_bytes"]
+        self.assertEqual(held % (256 << 10), 4096)
+        self.assertGreaterEqual(held, 512 << 10)
+
+    def test_a_session_holds_no_more_than_one_may(self):
+        path = self.folder() / "weir.toml"
+        path.write_text('[session]\ndirect = "1MiB"\n')
+        broker = self.broker("--direct", "32M", "--heap", "16M", "--config", path)
+        for name in ("queue://a", "queue://b"):
+            done = broker.weir("send", name, "--count", "20000", "--size", "1000", "--timeout",
+                               "500ms")
+            self.check(done, LIMIT, "this session holds as much")
+            self.assertLessEqual(broker.destination(name)["direct_bytes"], MIB)
 
     def test_a_waiting_sender_goes_on_when_there_is_room_again(self):
         broker = self.broker("--direct", "8M", "--heap", "16M")

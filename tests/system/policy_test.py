@@ -95,7 +95,11 @@ class Policy(stage.SystemTest):
             self.assertEqual(policy["fail-after"]["number"], 250_000_000)
             self.assertEqual(policy["reserve"]["origin"], "default")
             self.assertEqual(policy["high-water"]["number"], (16 << 20) * 7 // 10 // 4096 * 4096)
+            self.assertTrue(policy["limit"]["binds"])
+            self.assertFalse(policy["overflow"]["binds"])
+        self.assertIn(b"rate, overflow, fail-after: kept", done.stderr)
         table = broker.weir("policy", "show", "queue://orders.eu").stdout.decode()
+        self.assertRegex(table, r"(?m)^overflow +fail-after .*; binds nobody in this version$")
         self.assertRegex(table, r"(?m)^limit +16MiB +queue://orders\.> \(set at run time, written "
                                 r"50%\)$")
         self.assertEqual(broker.destination("queue://orders.eu")["limit"], 16 << 20)
