@@ -41,6 +41,7 @@ std::uint64_t layout_fingerprint() noexcept {
                  sizeof(Superblock),
                  offsetof(Superblock, limits),
                  offsetof(Superblock, offsets),
+                 offsetof(Superblock, changes),
                  sizeof(DestinationSlot),
                  offsetof(DestinationSlot, books),
                  offsetof(DestinationSlot, shortage),

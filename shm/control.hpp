@@ -17,9 +17,11 @@
 //   C2  a slot's state word is the last store of its making (release) and the first of its ending
 //   C3  the superblock's magic is written last: a region without it was never finished
 //   C4  books of a destination are consistent while `books_generation` is even and unchanged
+//   C5  all tables are consistent with one another while `changes` is even and unchanged
 #ifndef WEIR_SHM_CONTROL_HPP
 #define WEIR_SHM_CONTROL_HPP
 
+#include "shm/census.hpp"
 #include "shm/page.hpp"
 #include "shm/units.hpp"
 #include "shm/usage.hpp"
@@ -114,6 +116,8 @@ struct Superblock {
     Limits limits;
     HolderCounts holder_counts;
     Offsets offsets;
+    HeapSizes heap_sizes;
+    Descriptors descriptors;
 
     alignas(line_distance) std::atomic<std::uint32_t> lanes_generation;  // any lane came or went
     std::atomic<std::uint32_t> stopping;
@@ -126,6 +130,10 @@ struct Superblock {
     Usage heap_tables;                 // fixed tables and regions
     Usage heap_sessions;               // session objects and their exchange
     std::atomic<std::uint64_t> turns;  // the broker's turns, as a sign of life
+
+    alignas(line_distance) std::atomic<std::uint64_t> changes;  // odd while tables are changed
+    SelfCount self_count;
+    std::atomic<std::uint64_t> policies_bytes;  // heap-like memory of the policies in force
 };
 static_assert(sizeof(Superblock) <= 4096);
 
@@ -175,9 +183,15 @@ struct DestinationSlot {
     PartsUsage direct_parts;
     Usage heap;
     Shortage shortage;
-    char name[name_bytes];  // with scheme, zero-terminated
+    std::atomic<std::uint32_t> claims_descriptor;  // shown_descriptor, while it has consumers
+    // What consumers that died held and nobody was given yet, and all ranges the broker holds.
+    std::atomic<std::uint32_t> ranges;
+    std::atomic<std::uint64_t> pending_messages;
+    std::atomic<std::uint64_t> pending_bytes;
+    std::atomic<std::uint64_t> settled_ns;  // CLOCK_MONOTONIC of these books
+    char name[name_bytes];                  // with scheme, zero-terminated
 };
-static_assert(sizeof(DestinationSlot) == 664);
+static_assert(sizeof(DestinationSlot) == 696);
 
 // How far a producer may write, in one word:
 //
@@ -229,6 +243,7 @@ struct LaneSlot {
     std::atomic<std::uint64_t> messages_in;
     std::atomic<std::uint64_t> direct_bytes;
     std::atomic<std::uint64_t> waiting_since_ns;  // CLOCK_MONOTONIC, 0: not waiting
+    std::atomic<std::uint64_t> queue_cursor;      // queue: the shared cursor as last accepted
 };
 static_assert(sizeof(LaneSlot) == 2 * line_distance);
 
@@ -242,12 +257,16 @@ struct SubscriptionSlot {  // one per consumer
     std::uint32_t consumer_slot;  // shared: the claimant's number in `claims`, from 1
     std::uint32_t prefetch;
     std::uint64_t birth;
+    std::uint32_t exchange_descriptor;  // shown_descriptor of the block that its piece is in
+    std::uint32_t exchange_offset;
+    std::uint32_t notes;  // shared
+    std::uint32_t reserved;
     std::atomic<std::uint64_t> messages_out;
     std::atomic<std::uint64_t> depth_messages;
     std::atomic<std::uint64_t> direct_bytes;  // pages read back for it
     char pattern[name_bytes];
 };
-static_assert(sizeof(SubscriptionSlot) == 312);
+static_assert(sizeof(SubscriptionSlot) == 328);
 
 struct SessionSlot {
     std::atomic<SlotState> state;

@@ -19,6 +19,10 @@ Fd::Fd(int fd) noexcept : fd_(fd < 0 ? none : fd) {
     if ((flags & FD_CLOEXEC) == 0) WEIR_CHECK(::fcntl(fd_, F_SETFD, flags | FD_CLOEXEC) == 0);
 }
 
+Fd Fd::duplicate() const noexcept {
+    return fd_ == none ? Fd() : Fd(::fcntl(fd_, F_DUPFD_CLOEXEC, 0));
+}
+
 void Fd::replace(int fd) noexcept {
     if (fd_ != none) {
         int saved = errno;

@@ -37,6 +37,9 @@ public:
     explicit operator bool() const noexcept { return fd_ != none; }
     int get() const noexcept { return fd_; }
 
+    // Another descriptor of the same open file; empty if the process may have no more.
+    Fd duplicate() const noexcept;
+
     // Gives the descriptor away; the caller closes it.
     [[nodiscard]] int release() noexcept { return std::exchange(fd_, none); }
 

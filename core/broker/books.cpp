@@ -17,6 +17,7 @@ struct Totals {
     std::uint64_t out = 0;
     std::uint64_t damaged = 0;
     Depth depth;
+    Depth pending;  // a queue's: the part of its depth that nobody was given yet
 };
 
 void add_range(const Tables& tables, const Range& range, std::uint64_t due, Depth& depth) {
@@ -60,7 +61,9 @@ Totals count_queue(Tables& tables, const Destination& queue) {
         totals.depth.messages += less(lane.counted.messages, lane.queue_counted.messages);
         totals.depth.payload += less(lane.counted.payload, lane.queue_counted.payload);
     }
-    for (const Range& range : queue.pending) add_range(tables, range, range.due, totals.depth);
+    for (const Range& range : queue.pending) add_range(tables, range, range.due, totals.pending);
+    totals.depth.messages += totals.pending.messages;
+    totals.depth.payload += totals.pending.payload;
     for (const std::uint32_t slot : queue.consumers)
         add_held(tables, queue, *tables.subscriptions[slot], totals.depth);
     return totals;
@@ -107,6 +110,12 @@ void publish(Tables& tables, const Destination& destination, const Totals& total
     books.redelivered.store(destination.ended.redelivered, std::memory_order_release);
     // SYNC(books) release: as above.
     books.damaged.store(totals.damaged, std::memory_order_release);
+    // SYNC(books) release: as above.
+    slot.pending_messages.store(totals.pending.messages, std::memory_order_release);
+    // SYNC(books) release: as above.
+    slot.pending_bytes.store(totals.pending.payload, std::memory_order_release);
+    // SYNC(books) release: as above.
+    slot.settled_ns.store(tables.clock.now_ns(), std::memory_order_release);
     // SYNC(books) release: even: the numbers are those of one moment.
     slot.books_generation.fetch_add(1, std::memory_order_release);
 }
@@ -161,6 +170,19 @@ Depth settle_destination(Tables& tables, Destination& destination) {
                           : totals.out + destination.ended.messages_out;
     publish(tables, destination, totals);
     return totals.depth;
+}
+
+void settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max) {
+    const std::size_t slots = tables.destinations.size();
+    std::size_t lanes = 0;
+    for (std::size_t step = 0; step < slots && lanes < lanes_max; ++step) {
+        Destination* const destination = tables.destinations[next].get();
+        next = (next + 1) % slots;
+        if (destination == nullptr) continue;
+        settle_destination(tables, *destination);
+        lanes += 1 + destination->lanes.size();
+    }
+    publish_subscriptions(tables);
 }
 
 Depth settle_all(Tables& tables) {

@@ -30,6 +30,10 @@ struct Depth {
 // Counts one destination and publishes it; what is left to be read is the result.
 Depth settle_destination(Tables& tables, Destination& destination);
 
+// Destinations in turn, until so many lanes were counted; subscriptions and sessions. `next` is
+// where the next call goes on. For those who look without asking.
+void settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max);
+
 // All of them, and the sessions.
 Depth settle_all(Tables& tables);
 

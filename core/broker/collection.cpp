@@ -35,7 +35,7 @@ void each_held_range(const Tables& tables, const Lane& lane, Visit visit) {
 }
 
 // How many pages from the oldest on positions allow to free.
-std::size_t readable_behind(const Tables& tables, Lane& lane) {
+std::size_t readable_behind(Tables& tables, Lane& lane) {
     accept_cursors(tables, lane);
     const Position cursor = lowest_cursor(tables, lane);
     const Position producer = producer_floor(tables, lane);

@@ -24,15 +24,21 @@ bool readable_at(const Tables& tables, const Lane& lane, Position cursor) {
     return static_cast<bool>(reader.look(nullptr));
 }
 
+void stand_at(Tables& tables, Lane& lane, Position cursor) {
+    lane.queue_cursor = cursor;
+    // relaxed: for those who recount, within a change of all tables (tables_rest).
+    tables.slot(lane).queue_cursor.store(cursor, std::memory_order_relaxed);
+}
+
 }  // namespace
 
-void accept_cursors(const Tables& tables, Lane& lane) {
+void accept_cursors(Tables& tables, Lane& lane) {
     const Destination& destination = tables.destination_of(lane);
     if (destination.has_claims()) {
         // SYNC(cursor_moved) acquire: notes of ranges below it are visible to the looks that
         // follow.
         const CursorWord word = destination.claims.cursor(lane.id).load(std::memory_order_acquire);
-        lane.queue_cursor = accepted(lane, lane.queue_cursor, cursor_position(word));
+        stand_at(tables, lane, accepted(lane, lane.queue_cursor, cursor_position(word)));
     }
     for (Attachment& attachment : lane.attachments) {
         const Subscription& subscription = *tables.subscriptions[attachment.subscription];
@@ -50,7 +56,7 @@ Position lowest_cursor(const Tables& tables, const Lane& lane) {
     return lowest;
 }
 
-bool anything_unread(const Tables& tables, Lane& lane) {
+bool anything_unread(Tables& tables, Lane& lane) {
     accept_cursors(tables, lane);
     if (tables.destination_of(lane).kind == DestinationKind::queue)
         return readable_at(tables, lane, lane.queue_cursor);
@@ -77,10 +83,12 @@ void pass_ended_page(Tables& tables, Lane& lane) {
         if (cursor_position(seen) != lane.queue_cursor) return;
         if (move_cursor(destination.claims, lane.id, seen, behind, 0) != ClaimOutcome::won) return;
     }
-    lane.queue_cursor = behind;
+    stand_at(tables, lane, behind);
 }
 
 void show_queue_cursor(Tables& tables, const Lane& lane) {
+    // relaxed: within a change of all tables (tables_rest).
+    tables.slot(lane).queue_cursor.store(lane.queue_cursor, std::memory_order_relaxed);
     const Destination& destination = tables.destination_of(lane);
     if (!destination.has_claims()) return;
     // SYNC(cursor_moved) release: the lane's pages are linked before its cursor can be seen.

@@ -14,7 +14,7 @@ namespace weir::broker {
 
 // Takes over what the consumers wrote. `queue_cursor` and the attachments' cursors are then up to
 // date.
-void accept_cursors(const Tables& tables, Lane& lane);
+void accept_cursors(Tables& tables, Lane& lane);
 
 // The lowest accepted cursor; pages that end before it have been read by all. No cursor:
 // everything.
@@ -22,7 +22,7 @@ Position lowest_cursor(const Tables& tables, const Lane& lane);
 
 // True if a consumer of this destination could still read a message of this lane. Cursors are
 // accepted first.
-bool anything_unread(const Tables& tables, Lane& lane);
+bool anything_unread(Tables& tables, Lane& lane);
 
 // A queue's last page that got an end marker while nothing was granted behind it: no consumer will
 // ever move the cursor out of it, because there is no next message, so the broker does.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 namespace weir::broker {
 
@@ -37,17 +38,25 @@ Result<ExchangeBlocks::Taken, NoPiece> ExchangeBlocks::take(Bytes bytes) {
         obstacle_ = charge.error();
         return fail(NoPiece::heap_full);
     }
-    auto file = make_memory_file("weir-exchange", block_bytes);
+    const std::string name = "weir-exchange-" + std::to_string(session_id_);
+    auto file = make_memory_file(name.c_str(), block_bytes);
     if (!file) return fail(NoPiece::system);
+    taken.new_block = file->duplicate();
+    if (!taken.new_block) return fail(NoPiece::system);
     auto mapping = Mapping::map(file->get(), block_bytes, Access::read_write);
     if (!mapping) return fail(NoPiece::system);
 
-    blocks_.push_back(
-        {std::move(*charge), std::move(*mapping), std::vector<bool>(block_bytes / grain, false)});
-    taken.new_block = std::move(*file);
+    blocks_.push_back({std::move(*charge), std::move(*file), std::move(*mapping),
+                       std::vector<bool>(block_bytes / grain, false)});
     if (!take_from(static_cast<std::uint32_t>(blocks_.size() - 1), bytes, taken.piece))
         return fail(NoPiece::system);
     return taken;
+}
+
+Bytes ExchangeBlocks::bytes() const noexcept {
+    Bytes sum = 0;
+    for (const Block& block : blocks_) sum += block.mapping.bytes();
+    return sum;
 }
 
 void ExchangeBlocks::give_back(const Piece& piece) noexcept {

@@ -9,6 +9,9 @@
 // maps a block when it is sent and keeps it until the session ends, so blocks are never given back
 // before.
 //
+// The broker keeps a descriptor of each block, named after the session: that is where reading tools
+// find it (shm/census.hpp).
+//
 //   E1  a piece is zero when it is handed out
 //   E2  pieces do not overlap; a piece that was given back may be handed out again
 #ifndef WEIR_CORE_BROKER_EXCHANGE_BLOCKS_HPP
@@ -39,6 +42,9 @@ public:
     ExchangeBlocks(Account& account, Account& holder) noexcept
         : account_(&account), holder_(&holder) {}
 
+    // The session's number, for the names of its memory files.
+    void name_after(std::uint64_t session_id) noexcept { session_id_ = session_id; }
+
     // A piece, and the descriptor of its block if the block is new.
     struct Taken {
         Piece piece;
@@ -50,11 +56,15 @@ public:
     const Obstacle& obstacle() const noexcept { return obstacle_; }
 
     Bytes block_bytes(std::uint32_t block) const noexcept { return blocks_[block].mapping.bytes(); }
+    int descriptor(std::uint32_t block) const noexcept { return blocks_[block].file.get(); }
+    // Of all blocks, as they are mapped.
+    Bytes bytes() const noexcept;
 
 private:
     static constexpr Bytes grain = line_distance;
     struct Block {
         Charge charge;
+        Fd file;
         Mapping mapping;
         std::vector<bool> taken;  // one per grain
     };
@@ -64,6 +74,7 @@ private:
     Account* account_;
     Account* holder_;
     Obstacle obstacle_;
+    std::uint64_t session_id_ = 0;
     std::vector<Block> blocks_;
 };
 

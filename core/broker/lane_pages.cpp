@@ -84,6 +84,7 @@ Append append_page(Tables& tables, Lane& lane, Units units) {
     lane.pages.push_back(std::move(page));
     if (count_goes_on_here) begin_count(lane, lane.pages.back());
     lane.next_start += bytes;
+    ++tables.pages_moved;
     tables.histories[lane.id].next_start = lane.next_start;
     link_last(tables, lane);
     // relaxed: a number for people.
@@ -124,6 +125,7 @@ void free_pages(Tables& tables, Lane& lane, std::size_t first, std::size_t last)
         // relaxed: for tools.
         slot.state.store(PageState::free, std::memory_order_relaxed);
         tables.units.give_back(unit_of_ref(page->ref), page->units);
+        ++tables.pages_moved;
     }
     lane.pages.erase(from, to);
     // relaxed: a number for people.

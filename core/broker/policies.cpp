@@ -34,8 +34,7 @@ Result<void, Refused> Policies::begin(PolicySet set) {
     auto charge = tables_->heap_tables.charge(bytes);
     if (!charge) return fail(heap_is_full(charge.error(), "the policies", bytes));
     charge_ = std::move(*charge);
-    tables_->policies = std::move(set);
-    keep_named();
+    put_in_force(std::move(set));
     return {};
 }
 
@@ -132,13 +131,15 @@ Result<PolicyChange, Refused> Policies::replace(PolicySet next) {
                 "{} holds {}, more than its limit of {}: it is given nothing until it holds less",
                 destination.name, format_size(used), format_size(destination.policy.limit));
     }
-    tables_->policies = std::move(next);
-    keep_named();
+    put_in_force(std::move(next));
     return change;
 }
 
-// Marks those that stay although nobody uses them.
-void Policies::keep_named() {
+// Its memory is paid for. Marks those that stay although nobody uses them.
+void Policies::put_in_force(PolicySet set) {
+    tables_->policies = std::move(set);
+    // relaxed: within a change of all tables (tables_rest).
+    tables_->control.superblock().policies_bytes.store(charge_.bytes(), std::memory_order_relaxed);
     for (const auto& destination : tables_->destinations)
         if (destination) destination->kept = false;
     named_wait_ = true;

@@ -54,7 +54,7 @@ private:
     Result<void, Refused> fits(const std::vector<Plan>& plans, const PolicySet& next) const;
     static std::vector<ReserveChange> reserves_in(const std::vector<Plan>& plans);
     Result<void, Refused> pay_for(Bytes bytes);
-    void keep_named();
+    void put_in_force(PolicySet set);
 
     Tables* tables_;
     Destinations* destinations_;

@@ -29,7 +29,7 @@ namespace {
 constexpr int backlog = 1024;
 
 // A session's socket and pidfd, and a few exchange blocks; beside them the broker's own.
-constexpr rlim_t descriptors_per_session = 4;
+constexpr rlim_t descriptors_per_session = 6;
 constexpr rlim_t descriptors_own = 64;
 
 // struct sched_attr of the kernel (its header clashes with the C library's).

@@ -104,6 +104,7 @@ void Redelivery::drop_finished(Destination& queue) {
             return one.number < taken && !any_note_names(consumer, one.number);
         });
     }
+    tables_->show_ranges(queue);
 }
 
 // The consumer with the fewest ranges to do; among equals, turn by turn.
@@ -145,6 +146,7 @@ void Redelivery::note_waiting(Destination& queue) {
         tables_->destinations.begin(), tables_->destinations.end(),
         [](const auto& destination) { return destination && destination->ranges_wait; });
     tables_->set_hungry(Tables::Hunger::pending_ranges, any);
+    tables_->show_ranges(queue);
 }
 
 bool Redelivery::assign(Destination& queue) {

@@ -92,6 +92,20 @@ void fill_superblock(Superblock& super, const SegmentOptions& options) {
     protocol::copy_text(super.boot_id, boot_id);
 }
 
+// For those who recount (shm/census.hpp).
+void fill_census(Tables& tables, const Limits& limits) {
+    Superblock& super = tables.control.superblock();
+    super.heap_sizes = {fixed_bytes(limits) - limits.control_bytes - limits.signals_bytes,
+                        session_object_bytes,
+                        destination_object_bytes,
+                        lane_object_bytes,
+                        subscription_object_bytes,
+                        attachment_bytes,
+                        range_bytes};
+    super.descriptors = {static_cast<std::uint32_t>(tables.signals_fd.get()),
+                         static_cast<std::uint32_t>(tables.direct_read_only.get())};
+}
+
 Result<void, Refused> make_files(Tables& tables, const Limits& limits) {
     auto signals = make_memory_file("weir-signals", limits.signals_bytes);
     if (!signals) return fail(of_memory(signals.error(), Refusal::heap_full));
@@ -148,6 +162,7 @@ Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options
     tables.control = std::move(*control);
     fill_superblock(tables.control.superblock(), options);
     if (auto done = make_files(tables, *limits); !done) return done;
+    fill_census(tables, *limits);
 
     tables.limits = options.limits;
     tables.heap.root.set_limit(limits->heap_bytes);

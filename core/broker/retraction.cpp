@@ -38,7 +38,7 @@ std::optional<std::size_t> last_needed(const Tables& tables, const Lane& lane) {
     return at && *at + 1 < lane.pages.size() ? at : std::nullopt;
 }
 
-bool may_revoke(const Tables& tables, Lane& lane) {
+bool may_revoke(Tables& tables, Lane& lane) {
     if (!lane.live() || lane.cell == nullptr || lane.revoked_page != 0 || lane.pages.empty())
         return false;
     // An exclusive reader stands in the page and follows its link: there the page could not go.

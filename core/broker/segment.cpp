@@ -12,6 +12,7 @@
 #include "core/broker/destinations.hpp"
 #include "core/broker/holders.hpp"
 #include "core/broker/policies.hpp"
+#include "core/broker/recount.hpp"
 #include "core/broker/regions.hpp"
 #include "core/broker/shortages.hpp"
 #include "core/protocol/channel.hpp"
@@ -23,6 +24,10 @@ namespace {
 using protocol::Refusal;
 
 constexpr std::uint32_t lanes_per_turn = 256;
+// A broker that nobody needs is at the end of a recount after some seconds, and rests.
+// Published books are at most so old as it takes to come round, a second with fewer lanes.
+constexpr std::size_t lanes_settled_per_tick = 1024;
+constexpr int recount_steps_per_tick = 16;
 
 std::uint32_t bit_words(const Tables& tables) {
     return static_cast<std::uint32_t>(round_up(tables.lanes.size(), 64) / 64);
@@ -40,7 +45,8 @@ struct Segment::Parts {
           subscriptions(tables, redelivery),
           lanes(tables, grants, subscriptions),
           destinations(tables, lanes, subscriptions, options.idle_destination_ns),
-          policies(tables, destinations) {}
+          policies(tables, destinations),
+          recount(tables) {}
 
     Session& session(std::uint32_t slot) {
         WEIR_CHECK(slot < tables.sessions.size());
@@ -61,8 +67,10 @@ struct Segment::Parts {
     Lanes lanes;
     Destinations destinations;
     Policies policies;
+    Recount recount;
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
+    std::size_t next_settled = 0;
 };
 
 Segment::Segment(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -101,6 +109,7 @@ const ControlView& Segment::control() const { return parts_->tables.control.view
 
 Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     if (tables.stopping)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
     const auto free = std::find(tables.sessions.begin(), tables.sessions.end(), nullptr);
@@ -120,6 +129,7 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     shown.pid = evidence.pid;
     shown.uid = evidence.uid;
     shown.id = ++tables.sessions_ever;
+    tables.sessions[slot]->blocks.name_after(shown.id);
     shown.start_time = evidence.start_time;
     protocol::copy_text(shown.name, evidence.name);
     // relaxed: both become visible with the state.
@@ -133,6 +143,7 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
 Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
                                                        std::string_view destination) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     Session& session = parts_->session(slot);
     if (tables.stopping || session.quarantined)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
@@ -165,6 +176,7 @@ Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
 }
 
 Result<void, Refused> Segment::close_producer(std::uint32_t slot, LaneId id) {
+    const Changing changing(parts_->tables.control);
     Lane* const lane = parts_->tables.lane(id);
     if (lane == nullptr || lane->session != parts_->session(slot).slot)
         return fail(Refused{Refusal::not_found, "this session has no such producer"});
@@ -175,6 +187,7 @@ Result<void, Refused> Segment::close_producer(std::uint32_t slot, LaneId id) {
 Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::string_view pattern,
                                                        std::uint32_t notes,
                                                        std::uint32_t prefetch) {
+    const Changing changing(parts_->tables.control);
     Session& session = parts_->session(slot);
     if (session.quarantined)
         return fail(Refused{Refusal::stopping, "this session has lost its connection"});
@@ -220,6 +233,7 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
 
 Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t number) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     Subscription* const subscription =
         number < tables.subscriptions.size() ? tables.subscriptions[number].get() : nullptr;
     if (subscription == nullptr || subscription->session != parts_->session(slot).slot)
@@ -230,10 +244,12 @@ Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t 
 
 Result<PolicyChange, Refused> Segment::set_policy(std::string_view pattern,
                                                   std::string_view settings) {
+    const Changing changing(parts_->tables.control);
     return parts_->policies.set(pattern, settings);
 }
 
 Result<PolicyChange, Refused> Segment::read_policies(const std::vector<RuleText>& rules) {
+    const Changing changing(parts_->tables.control);
     return parts_->policies.read_again(rules);
 }
 
@@ -246,6 +262,7 @@ Result<PolicyKeyShown, Refused> Segment::show_policy(std::string_view destinatio
 // and notes again, and what it did last is read from them.
 void Segment::end_session(std::uint32_t slot, Ending) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     Session& session = parts_->session(slot);
     while (!session.lanes.empty()) parts_->lanes.close(*tables.lane(session.lanes.back()));
     while (!session.subscriptions.empty())
@@ -258,6 +275,7 @@ void Segment::end_session(std::uint32_t slot, Ending) {
 
 void Segment::suspend_session(std::uint32_t slot) {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     Session& session = parts_->session(slot);
     session.quarantined = true;
     for (const LaneId id : session.lanes) parts_->lanes.quarantine(*tables.lane(id));
@@ -305,6 +323,7 @@ void Segment::Parts::passed(Lane& lane) {
 
 bool Segment::turn() {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     SignalsHead& head = tables.signals.head();
     // relaxed: a sign of life for people.
     tables.control.superblock().turns.fetch_add(1, std::memory_order_relaxed);
@@ -320,11 +339,13 @@ bool Segment::turn() {
     tables.direct.producers.set_asks(parts_->grants.anyone_waits());
     more = extend_direct(tables) || more;
     parts_->policies.make_named();
+    parts_->recount.step_if_due();
     return more;
 }
 
 void Segment::tick() {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     parts_->grants.begin_turn();
     std::vector<Destination*> all;
     for (const auto& destination : tables.destinations) {
@@ -341,6 +362,8 @@ void Segment::tick() {
     settle_users(tables);
     parts_->grants.serve_waiting();
     end_shortages(tables);
+    settle_some(tables, parts_->next_settled, lanes_settled_per_tick);
+    parts_->recount.steps(recount_steps_per_tick);
 }
 
 void Segment::fall_asleep() {
@@ -372,10 +395,14 @@ void Segment::awake() {
     parts_->tables.signals.head().broker_asleep.store(0, std::memory_order_relaxed);
 }
 
-void Segment::settle() { settle_all(parts_->tables); }
+void Segment::settle() {
+    const Changing changing(parts_->tables.control);
+    settle_all(parts_->tables);
+}
 
 Discarded Segment::begin_stop() {
     Tables& tables = parts_->tables;
+    const Changing changing(tables.control);
     if (!tables.stopping) {
         tables.stopping = true;
         // relaxed: for people; producers learn it from their stop and the reason.
@@ -386,6 +413,9 @@ Discarded Segment::begin_stop() {
     return {left.messages, left.payload};
 }
 
-bool Segment::drained() { return settle_all(parts_->tables).messages == 0; }
+bool Segment::drained() {
+    const Changing changing(parts_->tables.control);
+    return settle_all(parts_->tables).messages == 0;
+}
 
 }  // namespace weir::broker

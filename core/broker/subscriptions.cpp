@@ -72,16 +72,19 @@ void Subscriptions::show(Subscription& subscription, std::uint32_t prefetch) {
     slot.consumer_slot = subscription.consumer_slot;
     slot.prefetch = prefetch;
     slot.birth = ++tables_->subscriptions_ever;
+    const Session& holder = *tables_->sessions[subscription.session];
+    slot.exchange_descriptor = shown_descriptor(holder.blocks.descriptor(subscription.place.block));
+    slot.exchange_offset = subscription.place.offset;
+    slot.notes = subscription.piece.notes;
     // relaxed: both become visible with the state.
     slot.messages_out.store(0, std::memory_order_relaxed);
     slot.depth_messages.store(0, std::memory_order_relaxed);
     protocol::copy_text(slot.pattern, subscription.pattern);
     // SYNC(slot_live) release: the slot's fields.
     slot.state.store(SlotState::live, std::memory_order_release);
-    const Session& session = *tables_->sessions[subscription.session];
     // relaxed: a number for people.
-    tables_->control.session(session.slot)
-        .subscriptions.store(static_cast<std::uint32_t>(session.subscriptions.size()),
+    tables_->control.session(holder.slot)
+        .subscriptions.store(static_cast<std::uint32_t>(holder.subscriptions.size()),
                              std::memory_order_relaxed);
 }
 
@@ -187,6 +190,9 @@ bool Subscriptions::make_claims(Destination& queue) {
     queue.claims_fd = std::move(*file);
     queue.claims_mapping = std::move(*mapping);
     queue.claims = {queue.claims_mapping.data(), lanes};
+    // relaxed: within a change of all tables (tables_rest).
+    tables_->slot(queue).claims_descriptor.store(shown_descriptor(queue.claims_fd.get()),
+                                                 std::memory_order_relaxed);
     queue.consumer_slots.assign(shared_consumers_max + 1, false);
     for (const LaneId id : queue.lanes) show_queue_cursor(*tables_, *tables_->lane(id));
     return true;
@@ -195,6 +201,8 @@ bool Subscriptions::make_claims(Destination& queue) {
 void Subscriptions::drop_claims(Destination& queue) {
     for (const LaneId id : queue.lanes) accept_cursors(*tables_, *tables_->lane(id));
     queue.claims = {};
+    // relaxed: as above.
+    tables_->slot(queue).claims_descriptor.store(0, std::memory_order_relaxed);
     queue.claims_mapping = {};
     queue.claims_fd.reset();
     queue.claims_charge = {};

@@ -19,6 +19,14 @@ bool Tables::set_hungry(Hunger why, bool hungry) noexcept {
     return true;
 }
 
+void Tables::show_ranges(const Destination& queue) noexcept {
+    std::size_t ranges = queue.pending.size();
+    for (const std::uint32_t consumer : queue.consumers)
+        ranges += subscriptions[consumer]->outstanding.size();
+    // relaxed: within a change of all tables (tables_rest).
+    slot(queue).ranges.store(static_cast<std::uint32_t>(ranges), std::memory_order_relaxed);
+}
+
 void Tables::step_generations(Destination& destination) noexcept {
     // SYNC(slot_live) release: the slots and cursors of a lane are complete before it is looked
     // for.

@@ -268,6 +268,24 @@ inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
 inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
 inline constexpr Bytes range_bytes = 2 * sizeof(Outstanding);
 
+// While it exists the tables in `control` are being changed (control.hpp, C5).
+class Changing {
+public:
+    explicit Changing(ControlRegion& control) noexcept : changes_(&control.superblock().changes) {
+        // SYNC(tables_rest) acquire: odd before anything that follows is changed.
+        changes_->fetch_add(1, std::memory_order_acq_rel);
+    }
+    ~Changing() {
+        // SYNC(tables_rest) release: even, and all that was changed is visible with it.
+        changes_->fetch_add(1, std::memory_order_release);
+    }
+    Changing(const Changing&) = delete;
+    Changing& operator=(const Changing&) = delete;
+
+private:
+    std::atomic<std::uint64_t>* changes_;
+};
+
 struct Tables {
     explicit Tables(const Clock& the_clock) : clock(the_clock) {}
 
@@ -301,6 +319,7 @@ struct Tables {
     std::uint64_t sessions_ever = 0;
     std::uint64_t subscriptions_ever = 0;
     std::uint64_t closings_ever = 0;
+    std::uint64_t pages_moved = 0;  // counts pages that were granted or freed
     bool stopping = false;
     std::uint32_t hunger = 0;    // of Hunger
     bool direct_failed = false;  // a later slice of direct could not be allocated
@@ -319,6 +338,9 @@ struct Tables {
     enum class Hunger : std::uint32_t { waiting_lanes = 1, pending_ranges = 2 };
     // True if the word was 0 before: then it is ordered before all later looks of others.
     bool set_hungry(Hunger why, bool hungry) noexcept;
+
+    // How many ranges of a queue the broker holds: pending, and assigned to consumers.
+    void show_ranges(const Destination& queue) noexcept;
 
     // A lane or subscription came or went: readers of the destination look at its lanes again.
     void step_generations(Destination& destination) noexcept;
