@@ -43,6 +43,8 @@ void add_send(CLI::App& app, int& exit_code);
 void add_recv(CLI::App& app, int& exit_code);
 void add_stat(CLI::App& app, int& exit_code);
 void add_policy(CLI::App& app, int& exit_code);
+void add_top(CLI::App& app, int& exit_code);
+void add_doctor(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 
 }  // namespace weir::tools

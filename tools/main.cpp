@@ -53,6 +53,8 @@ int main(int argc, char** argv) {
     tools::add_recv(app, exit_code);
     tools::add_stat(app, exit_code);
     tools::add_policy(app, exit_code);
+    tools::add_top(app, exit_code);
+    tools::add_doctor(app, exit_code);
     tools::add_bench(app, exit_code);
     try {
         app.parse(argc, argv);

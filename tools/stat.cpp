@@ -15,11 +15,11 @@
 
 #include "core/base/clock.hpp"
 #include "core/inspect/region.hpp"
+#include "core/inspect/settle.hpp"
 #include "core/protocol/names.hpp"
 #include "core/protocol/places.hpp"
 #include "tools/command.hpp"
 #include "tools/stat_report.hpp"
-#include "tools/stat_settle.hpp"
 
 namespace weir::tools {
 namespace {
@@ -59,7 +59,8 @@ int run_stat(const StatPlan& plan) {
             fmt::format("broker \"{0}\" is dead, these are its last books: the next `weir broker "
                         "--name {0}` removes them",
                         name));
-    } else if (auto settled = settle_books(places->socket, monotonic_ns() + answer_ns); !settled) {
+    } else if (auto settled = inspect::settle_books(places->socket, monotonic_ns() + answer_ns);
+               !settled) {
         note(fmt::format("broker \"{}\" did not settle its books, these are the published ones: {}",
                          name, settled.error().sentence));
     }

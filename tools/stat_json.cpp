@@ -15,6 +15,14 @@ json use_json(const inspect::RegionUse& use) {
     return {{"capacity", use.capacity}, {"used", use.used}, {"peak", use.peak}};
 }
 
+json account_json(const inspect::RegionUse& use) {
+    return {{"used", use.used}, {"limit", use.capacity}, {"peak", use.peak}};
+}
+
+json parts_json(const inspect::PartsUse& parts) {
+    return {{"producer", account_json(parts.producer)}, {"consumer", account_json(parts.consumer)}};
+}
+
 json destination_json(const inspect::DestinationBooks& books) {
     return {{"name", books.name},
             {"producers", books.producers},
@@ -27,6 +35,9 @@ json destination_json(const inspect::DestinationBooks& books) {
             {"disk_bytes", books.disk_bytes},
             {"limit", books.limit},
             {"blocked_producers", books.blocked_producers},
+            {"direct", account_json(books.direct)},
+            {"direct_parts", parts_json(books.direct_parts)},
+            {"heap", account_json(books.heap)},
             {"redelivered", books.redelivered},
             {"damaged", books.damaged},
             {"moving", books.moving}};
@@ -60,7 +71,24 @@ json session_json(const inspect::SessionFacts& session) {
             {"name", session.name},
             {"lanes", session.lanes},
             {"subscriptions", session.subscriptions},
-            {"direct_bytes", session.direct_bytes}};
+            {"direct_bytes", session.direct_bytes},
+            {"uid", session.uid},
+            {"direct", account_json(session.direct)},
+            {"heap", account_json(session.heap)}};
+}
+
+json user_json(const inspect::UserFacts& user) {
+    return {{"uid", user.uid},
+            {"sessions", user.sessions},
+            {"lanes", user.lanes},
+            {"subscriptions", user.subscriptions},
+            {"direct", account_json(user.direct)},
+            {"heap", account_json(user.heap)}};
+}
+
+json self_json(const inspect::SelfFacts& self) {
+    return {{"direct", self.direct}, {"heap", self.heap},     {"messages", self.messages},
+            {"passes", self.passes}, {"drifts", self.drifts}, {"resting", self.resting}};
 }
 
 template <class Rows, class Convert>
@@ -89,7 +117,13 @@ std::string stat_json(const inspect::Snapshot& snapshot, double uptime_s) {
         {"destinations", array_of(snapshot.destinations, destination_json)},
         {"lanes", array_of(snapshot.lanes, lane_json)},
         {"subscriptions", array_of(snapshot.subscriptions, subscription_json)},
-        {"sessions", array_of(snapshot.sessions, session_json)}};
+        {"sessions", array_of(snapshot.sessions, session_json)},
+        {"users", array_of(snapshot.users, user_json)},
+        {"direct_parts", parts_json(snapshot.direct_parts)},
+        {"heap_parts", parts_json(snapshot.heap_parts)},
+        {"heap_tables", account_json(snapshot.heap_tables)},
+        {"heap_sessions", account_json(snapshot.heap_sessions)},
+        {"self_count", self_json(snapshot.self)}};
     return object.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 

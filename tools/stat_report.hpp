@@ -13,6 +13,9 @@ namespace weir::tools {
 // One object with the keys of the command line's contract; keys are added, never renamed.
 std::string stat_json(const inspect::Snapshot& snapshot, double uptime_s);
 
+// The account trees of both resources, for people: use, limit, percent and peak of each node.
+std::string stat_tree(const inspect::Snapshot& snapshot);
+
 // For people.
 std::string stat_table(const inspect::Snapshot& snapshot, double uptime_s);
 

@@ -3,60 +3,26 @@
 // The statistics as tables for people: as wide as their content, numbers to the right.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
-#include <string_view>
 #include <vector>
 
 #include "core/base/bytes.hpp"
 #include "core/base/clock.hpp"
 #include "tools/stat_report.hpp"
+#include "tools/table.hpp"
 
 namespace weir::tools {
 namespace {
-
-using Row = std::vector<std::string>;
-
-// A name that a process gave itself must not move the cursor.
-std::string shown(std::string_view name) {
-    std::string text(name);
-    for (char& sign : text)
-        if (std::iscntrl(static_cast<unsigned char>(sign)) != 0) sign = '?';
-    return text.empty() ? "-" : text;
-}
 
 template <class Number>
 std::string number(Number value) {
     return fmt::format("{}", value);
 }
 
-// The first column is text, the others are numbers or short words, set to the right.
-std::string laid_out(const std::vector<Row>& rows) {
-    std::vector<std::size_t> widths;
-    for (const Row& row : rows) {
-        widths.resize(std::max(widths.size(), row.size()));
-        for (std::size_t column = 0; column < row.size(); ++column)
-            widths[column] = std::max(widths[column], row[column].size());
-    }
-    std::string text;
-    for (const Row& row : rows) {
-        text += fmt::format("{:<{}}", row.front(), widths.front());
-        for (std::size_t column = 1; column < row.size(); ++column)
-            text += fmt::format("  {:>{}}", row[column], widths[column]);
-        text += '\n';
-    }
-    return text;
-}
-
-Row use_row(const char* name, const inspect::RegionUse& use) {
-    return {name, format_size(use.capacity), format_size(use.used), format_size(use.peak)};
-}
-
 std::string destinations_table(const inspect::Snapshot& snapshot) {
     std::vector<Row> rows{{"destination", "producers", "consumers", "blocked", "in", "out", "depth",
                            "depth bytes", "direct"}};
     for (const auto& books : snapshot.destinations)
-        rows.push_back({shown(books.name) + (books.moving ? " (moving)" : ""),
+        rows.push_back({printable(books.name) + (books.moving ? " (moving)" : ""),
                         number(books.producers), number(books.consumers),
                         number(books.blocked_producers), number(books.messages_in),
                         number(books.messages_out), number(books.depth_messages),
@@ -68,18 +34,18 @@ std::string lanes_table(const inspect::Snapshot& snapshot) {
     std::vector<Row> rows{
         {"lane of", "lane", "state", "session", "in", "direct", "window", "waits"}};
     for (const auto& lane : snapshot.lanes)
-        rows.push_back({shown(lane.destination), number(lane.lane), inspect::name_of(lane.state),
-                        lane.session_id == 0 ? "-" : number(lane.session_id),
-                        number(lane.messages_in), format_size(lane.direct_bytes),
-                        format_size(lane.window_bytes),
-                        lane.waiting_since_ns == 0 ? "-" : inspect::name_of(lane.reason)});
+        rows.push_back(
+            {printable(lane.destination), number(lane.lane), inspect::name_of(lane.state),
+             lane.session_id == 0 ? "-" : number(lane.session_id), number(lane.messages_in),
+             format_size(lane.direct_bytes), format_size(lane.window_bytes),
+             lane.waiting_since_ns == 0 ? "-" : inspect::name_of(lane.reason)});
     return laid_out(rows);
 }
 
 std::string subscriptions_table(const inspect::Snapshot& snapshot) {
     std::vector<Row> rows{{"subscription", "kind", "session", "prefetch", "out", "depth"}};
     for (const auto& subscription : snapshot.subscriptions)
-        rows.push_back({shown(subscription.pattern), inspect::name_of(subscription.kind),
+        rows.push_back({printable(subscription.pattern), inspect::name_of(subscription.kind),
                         number(subscription.session_id), number(subscription.prefetch),
                         number(subscription.messages_out), number(subscription.depth_messages)});
     return laid_out(rows);
@@ -88,7 +54,7 @@ std::string subscriptions_table(const inspect::Snapshot& snapshot) {
 std::string sessions_table(const inspect::Snapshot& snapshot) {
     std::vector<Row> rows{{"session", "id", "pid", "lanes", "subscriptions", "direct"}};
     for (const auto& session : snapshot.sessions)
-        rows.push_back({shown(session.name), number(session.id), number(session.pid),
+        rows.push_back({printable(session.name), number(session.id), number(session.pid),
                         number(session.lanes), number(session.subscriptions),
                         format_size(session.direct_bytes)});
     return laid_out(rows);
@@ -99,13 +65,10 @@ std::string sessions_table(const inspect::Snapshot& snapshot) {
 std::string stat_table(const inspect::Snapshot& snapshot, double uptime_s) {
     const inspect::BrokerFacts& broker = snapshot.broker;
     std::string text = fmt::format(
-        "broker {}: pid {}, up {}, epoch {}, largest message {}{}\n\n", shown(broker.name),
+        "broker {}: pid {}, up {}, epoch {}, largest message {}{}\n\n", printable(broker.name),
         broker.pid, format_duration_ns(static_cast<std::uint64_t>(uptime_s * ns_per_s)),
         broker.epoch, format_size(broker.largest_message), broker.stopping ? ", stopping" : "");
-    text += laid_out({{"memory", "capacity", "used", "peak"},
-                      use_row("direct", snapshot.direct),
-                      use_row("heap", snapshot.heap),
-                      use_row("disk", snapshot.disk)});
+    text += stat_tree(snapshot);
     if (!snapshot.destinations.empty()) text += "\n" + destinations_table(snapshot);
     if (!snapshot.lanes.empty()) text += "\n" + lanes_table(snapshot);
     if (!snapshot.subscriptions.empty()) text += "\n" + subscriptions_table(snapshot);

@@ -24,15 +24,18 @@ Result<Region, Error<InspectError>> Region::open(const std::string& broker) {
     return fail(InspectError::unreadable, std::move(control.error().sentence));
 }
 
-bool Region::broker_alive() const {
+BrokerState Region::broker_state() const {
     const Superblock& super = control_.view().superblock();
     const std::string path = fmt::format("/proc/{}/stat", super.broker_pid);
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) return false;
+    if (!file) return BrokerState::dead;
     std::array<char, 1024> line{};
     const ssize_t got = ::read(file.get(), line.data(), line.size());
-    if (got <= 0) return false;
-    return start_time_of({line.data(), static_cast<std::size_t>(got)}) == super.broker_start_time;
+    if (got <= 0) return BrokerState::dead;
+    const std::string_view text(line.data(), static_cast<std::size_t>(got));
+    if (start_time_of(text) != super.broker_start_time) return BrokerState::dead;
+    const char state = text[text.rfind(')') + 2];  // there is one: it has a start time
+    return state == 'T' || state == 't' ? BrokerState::stopped : BrokerState::running;
 }
 
 // The second field is the program's name in parentheses and may hold blanks and parentheses itself,

@@ -26,13 +26,19 @@ enum class InspectError {
     unreadable,  // there is one, but it is of another build, unfinished, or not ours to read
 };
 
+enum class BrokerState { running, stopped, dead };  // stopped: SIGSTOP, a debugger
+
 class Region {
 public:
     // `broker` is a valid broker name.
     static Result<Region, Error<InspectError>> open(const std::string& broker);
 
     Snapshot snapshot() const { return take_snapshot(control_.view()); }
-    bool broker_alive() const;
+    const ControlView& view() const noexcept { return control_.view(); }
+    std::uint64_t bytes() const noexcept { return control_.bytes(); }
+    std::uint32_t broker_pid() const noexcept { return control_.view().superblock().broker_pid; }
+    bool broker_alive() const { return broker_state() != BrokerState::dead; }
+    BrokerState broker_state() const;
 
 private:
     explicit Region(ControlRegion control) : control_(std::move(control)) {}

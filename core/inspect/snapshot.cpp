@@ -32,6 +32,12 @@ RegionUse use_of(std::uint64_t capacity, const Usage& usage) {
     return {capacity, number(usage.used), number(usage.peak)};
 }
 
+RegionUse account(const Usage& usage) { return use_of(number(usage.limit), usage); }
+
+PartsUse accounts(const PartsUsage& parts) {
+    return {account(parts.producer), account(parts.consumer)};
+}
+
 SlotState state_of(const std::atomic<SlotState>& state) noexcept {
     // SYNC(slot_live) acquire: the slot's other fields are those of this use.
     return state.load(std::memory_order_acquire);
@@ -81,14 +87,19 @@ DestinationBooks destination_of(const DestinationSlot& slot) {
     for (int look = 0; look < looks_max && facts.moving; ++look) {
         const std::uint32_t before = generation_of(slot);
         copy_books(slot.books, facts);
+        facts.settled_ns = book(slot.settled_ns);
         facts.moving = before % 2 != 0 || generation_of(slot) != before;  // N2
     }
     facts.name = text_of(slot.name);
+    facts.birth = slot.birth;
     facts.producers = number(slot.producers);
     facts.consumers = number(slot.consumers);
     facts.blocked_producers = number(slot.blocked_producers);
     // relaxed: a number for people.
     facts.limit = slot.policy.limit.load(std::memory_order_relaxed);
+    facts.direct = account(slot.direct);
+    facts.direct_parts = accounts(slot.direct_parts);
+    facts.heap = account(slot.heap);
     return facts;
 }
 
@@ -150,6 +161,8 @@ void copy_subscriptions(const ControlView& view, Snapshot& to) {
         facts.pattern = text_of(slot.pattern);
         facts.session_id = session_id(view, slot.session);
         facts.prefetch = slot.prefetch;
+        facts.birth = slot.birth;
+        facts.destination = slot.destination;
         facts.messages_out = number(slot.messages_out);
         facts.depth_messages = number(slot.depth_messages);
         return facts;
@@ -172,6 +185,9 @@ void copy_sessions(const ControlView& view, Snapshot& to) {
         facts.lanes = number(slot.lanes);
         facts.subscriptions = number(slot.subscriptions);
         facts.direct_bytes = number(slot.direct.used);
+        facts.uid = slot.uid;
+        facts.direct = account(slot.direct);
+        facts.heap = account(slot.heap);
         return facts;
     };
     for (std::uint32_t slot = 0; slot < view.limits.sessions; ++slot) {
@@ -180,6 +196,24 @@ void copy_sessions(const ControlView& view, Snapshot& to) {
         if (!facts) continue;
         facts->slot = slot;
         to.sessions.push_back(std::move(*facts));
+    }
+}
+
+void copy_users(const ControlView& view, Snapshot& to) {
+    const auto copy = [](const UserSlot& slot) {
+        UserFacts facts;
+        facts.uid = slot.uid;
+        facts.sessions = number(slot.sessions);
+        facts.lanes = number(slot.lanes);
+        facts.subscriptions = number(slot.subscriptions);
+        facts.direct = account(slot.direct);
+        facts.heap = account(slot.heap);
+        return facts;
+    };
+    for (std::uint32_t slot = 0; slot < view.limits.users; ++slot) {
+        auto facts = copied(
+            view.user(slot), [](const UserSlot& from) { return std::uint64_t{from.uid}; }, copy);
+        if (facts) to.users.push_back(*facts);
     }
 }
 
@@ -199,10 +233,23 @@ Snapshot take_snapshot(const ControlView& view) {
     snapshot.direct = use_of(view.limits.direct_bytes, super.direct);
     snapshot.heap = use_of(view.limits.heap_bytes, super.heap);
     snapshot.disk = use_of(0, super.disk);
+    snapshot.direct_parts = accounts(super.direct_parts);
+    snapshot.heap_parts = accounts(super.heap_parts);
+    snapshot.heap_tables = account(super.heap_tables);
+    snapshot.heap_sessions = account(super.heap_sessions);
+    const SelfCount& self = super.self_count;
+    // relaxed: all of these are numbers for people.
+    snapshot.self.direct = self.direct.load(std::memory_order_relaxed);
+    snapshot.self.heap = self.heap.load(std::memory_order_relaxed);
+    snapshot.self.messages = self.messages.load(std::memory_order_relaxed);
+    snapshot.self.passes = number(self.passes);
+    snapshot.self.drifts = number(self.drifts);
+    snapshot.self.resting = number(self.resting) != 0;
     copy_destinations(view, snapshot);
     copy_lanes(view, snapshot);
     copy_subscriptions(view, snapshot);
     copy_sessions(view, snapshot);
+    copy_users(view, snapshot);
     return snapshot;
 }
 

@@ -36,10 +36,16 @@ struct BrokerFacts {
     bool stopping = false;
 };
 
+// Of a region or of an account of the tree (shm/usage.hpp).
 struct RegionUse {
-    std::uint64_t capacity = 0;
+    std::uint64_t capacity = 0;  // of an account: its limit, 0: none
     std::uint64_t used = 0;
     std::uint64_t peak = 0;
+};
+
+struct PartsUse {
+    RegionUse producer;
+    RegionUse consumer;
 };
 
 struct DestinationBooks {
@@ -57,6 +63,11 @@ struct DestinationBooks {
     std::uint64_t redelivered = 0;
     std::uint64_t damaged = 0;
     std::uint64_t limit = 0;
+    RegionUse direct;  // both parts
+    PartsUse direct_parts;
+    RegionUse heap;
+    std::uint64_t settled_ns = 0;  // CLOCK_MONOTONIC of the books
+    std::uint64_t birth = 0;
     bool moving = false;  // the books changed during every look
 };
 
@@ -78,6 +89,8 @@ struct SubscriptionFacts {
     std::string pattern;
     std::uint64_t session_id = 0;
     std::uint32_t prefetch = 0;
+    std::uint64_t birth = 0;
+    std::uint32_t destination = 0;  // slot number + 1, 0: a pattern
     std::uint64_t messages_out = 0;
     std::uint64_t depth_messages = 0;
 };
@@ -87,9 +100,31 @@ struct SessionFacts {
     std::uint64_t id = 0;
     std::uint32_t pid = 0;
     std::string name;
+    std::uint32_t uid = 0;
     std::uint32_t lanes = 0;
     std::uint32_t subscriptions = 0;
     std::uint64_t direct_bytes = 0;
+    RegionUse direct;
+    RegionUse heap;
+};
+
+struct UserFacts {
+    std::uint32_t uid = 0;
+    std::uint32_t sessions = 0;
+    std::uint32_t lanes = 0;
+    std::uint32_t subscriptions = 0;
+    RegionUse direct;
+    RegionUse heap;
+};
+
+// The broker's own recount (core/broker/recount.hpp): books minus what it counted.
+struct SelfFacts {
+    std::int64_t direct = 0;
+    std::int64_t heap = 0;
+    std::int64_t messages = 0;
+    std::uint64_t passes = 0;
+    std::uint64_t drifts = 0;
+    bool resting = false;
 };
 
 struct Snapshot {
@@ -97,10 +132,16 @@ struct Snapshot {
     RegionUse direct;
     RegionUse heap;
     RegionUse disk;
+    PartsUse direct_parts;
+    PartsUse heap_parts;
+    RegionUse heap_tables;
+    RegionUse heap_sessions;
+    SelfFacts self;
     std::vector<DestinationBooks> destinations;
     std::vector<LaneFacts> lanes;
     std::vector<SubscriptionFacts> subscriptions;
     std::vector<SessionFacts> sessions;
+    std::vector<UserFacts> users;
 };
 
 // `view` has passed ControlView::check.

@@ -142,7 +142,7 @@ class CommandLine(stage.SystemTest):
         self.shared.send("queue://shown", [b"x"])
         done = self.shared.weir("stat")
         self.assertEqual(done.returncode, OK)
-        self.assertRegex(done.stdout.decode(), r"(?m)^direct +32 MiB")
+        self.assertRegex(done.stdout.decode(), r"(?m)^direct +\S+ \S+ +32 MiB")
         self.assertRegex(done.stdout.decode(), r"(?m)^queue://shown ")
 
     def test_bench_has_the_keys_of_the_contract(self):

@@ -169,6 +169,15 @@ class SystemTest(unittest.TestCase):
             if pipe:
                 pipe.close()
 
+    def watch(self, broker):
+        """Starts to watch what is held, from outside and without the books, each millisecond;
+        returns what ends it and says what was seen."""
+        process = subprocess.Popen([os.environ["WATCH_LIMITS"], broker.name], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE)
+        self.addCleanup(self.end_process, process)
+        self.assertEqual(process.stdout.readline(), b"watching\n")
+        return lambda: json.loads(process.communicate(timeout=20)[0])
+
     def folder(self):
         path = pathlib.Path(tempfile.mkdtemp(dir=_base))
         self.addCleanup(shutil.rmtree, path, ignore_errors=True)

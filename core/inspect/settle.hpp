@@ -6,15 +6,15 @@
 // little behind what clients have done. This asks it to catch up: a short session of its own, over
 // before the books are read, so that it does not show in them. A broker that does not answer in
 // time is no reason to show nothing: the caller shows what is published, and says so.
-#ifndef WEIR_TOOLS_STAT_SETTLE_HPP
-#define WEIR_TOOLS_STAT_SETTLE_HPP
+#ifndef WEIR_CORE_INSPECT_SETTLE_HPP
+#define WEIR_CORE_INSPECT_SETTLE_HPP
 
 #include <cstdint>
 #include <string>
 
 #include "core/base/result.hpp"
 
-namespace weir::tools {
+namespace weir::inspect {
 
 enum class SettleError { unreachable, refused, no_answer };
 
@@ -22,6 +22,6 @@ enum class SettleError { unreachable, refused, no_answer };
 Result<void, Error<SettleError>> settle_books(const std::string& socket_path,
                                               std::uint64_t deadline_ns);
 
-}  // namespace weir::tools
+}  // namespace weir::inspect
 
-#endif  // WEIR_TOOLS_STAT_SETTLE_HPP
+#endif  // WEIR_CORE_INSPECT_SETTLE_HPP

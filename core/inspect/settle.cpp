@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/stat_settle.hpp"
+#include "core/inspect/settle.hpp"
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,7 +16,7 @@
 #include "core/protocol/channel.hpp"
 #include "core/protocol/messages.hpp"
 
-namespace weir::tools {
+namespace weir::inspect {
 namespace {
 
 using protocol::ChannelError;
@@ -38,7 +38,7 @@ Result<Fd, Error<SettleError>> reach(const std::string& path) {
 std::uint64_t own_start_time() {
     std::ifstream file("/proc/self/stat");
     const std::string line((std::istreambuf_iterator<char>(file)), {});
-    return inspect::start_time_of(line).value_or(0);
+    return start_time_of(line).value_or(0);
 }
 
 Failure<Error<SettleError>> lost(ChannelError error) {
@@ -73,7 +73,7 @@ Result<void, Error<SettleError>> settle_books(const std::string& socket_path,
     hello.pid = static_cast<std::uint32_t>(::getpid());
     hello.fingerprint = layout_fingerprint();
     hello.start_time = own_start_time();
-    protocol::copy_text(hello.name, "weir stat");
+    protocol::copy_text(hello.name, "weir inspect");
     auto welcome = ask<protocol::Welcome>(*socket, hello, 1, deadline_ns);
     if (!welcome) return fail(welcome.error());
     auto settled = ask<protocol::Done>(*socket, protocol::Settle{}, 2, deadline_ns);
@@ -83,4 +83,4 @@ Result<void, Error<SettleError>> settle_books(const std::string& socket_path,
     return {};
 }
 
-}  // namespace weir::tools
+}  // namespace weir::inspect
