@@ -200,22 +200,43 @@ Result<Answer, Error<OpenError>> Connection::ask(Request request, std::uint64_t 
     Answer answer{};
     if (!packet->read(answer) || packet->header()->request != requests_)
         return down("answered something else than it was asked");
+    // Before the next request: its answer, to another thread, may name what came with this one.
+    if (auto kept = keep(answer, packet->fds); !kept) return fail(kept.error());
     if (fds != nullptr) *fds = std::move(packet->fds);
     return answer;
 }
 
-// The place at `offset` of an exchange block, mapping the block if it came with this answer. `fds`
-// holds its descriptor first.
-Result<std::byte*, Error<OpenError>> Connection::block(std::uint32_t number, std::uint64_t bytes,
-                                                       std::uint32_t is_new, std::vector<Fd>& fds,
-                                                       std::uint64_t offset, std::uint64_t wanted) {
-    const std::lock_guard lock(members_mutex_);
-    if (is_new != 0 && !fds.empty()) {
+// Maps the regions that came with an answer; theirs are the first descriptors.
+template <class Answer>
+Result<void, Error<OpenError>> Connection::keep(const Answer& answer, std::vector<Fd>& fds) {
+    const auto map_first = [&](std::uint64_t bytes) {
         auto mapping = map_privately(fds.front(), bytes, Access::read_write);
         fds.erase(fds.begin());
-        if (!mapping) return fail(OpenError::system, mapping.error().sentence);
-        blocks_[number] = std::move(*mapping);
+        return mapping;
+    };
+    const std::lock_guard lock(regions_mutex_);
+    if constexpr (requires { answer.with_direct; }) {
+        if (answer.with_direct != 0 && !fds.empty()) {
+            auto mapping = map_first(readable_.bytes());
+            if (!mapping) return fail(OpenError::system, mapping.error().sentence);
+            writable_ = std::move(*mapping);
+        }
     }
+    if constexpr (requires { answer.with_block; }) {
+        if (answer.with_block != 0 && !fds.empty()) {
+            auto mapping = map_first(answer.block_bytes);
+            if (!mapping) return fail(OpenError::system, mapping.error().sentence);
+            blocks_[answer.block] = std::move(*mapping);
+        }
+    }
+    return {};
+}
+
+// The place at `offset` of an exchange block.
+Result<std::byte*, Error<OpenError>> Connection::place_in(std::uint32_t number,
+                                                          std::uint64_t offset,
+                                                          std::uint64_t wanted) {
+    const std::lock_guard lock(regions_mutex_);
     const auto found = blocks_.find(number);
     if (found == blocks_.end() || wanted > found->second.bytes() ||
         offset > found->second.bytes() - wanted || offset % line_distance != 0)
@@ -226,18 +247,9 @@ Result<std::byte*, Error<OpenError>> Connection::block(std::uint32_t number, std
 Result<OpenedProducer, Error<OpenError>> Connection::open_producer(const std::string& destination) {
     protocol::OpenProducer request{};
     protocol::copy_text(request.destination, destination);
-    std::vector<Fd> fds;
-    auto answer = ask<protocol::ProducerOpened>(request, timeout_ns_, &fds);
+    auto answer = ask<protocol::ProducerOpened>(request, timeout_ns_);
     if (!answer) return fail(answer.error());
-    if (answer->with_direct != 0 && !fds.empty()) {
-        auto mapping = map_privately(fds.front(), readable_.bytes(), Access::read_write);
-        fds.erase(fds.begin());
-        if (!mapping) return fail(OpenError::system, mapping.error().sentence);
-        const std::lock_guard lock(members_mutex_);
-        writable_ = std::move(*mapping);
-    }
-    auto place = block(answer->block, answer->block_bytes, answer->with_block, fds,
-                       answer->block_offset, sizeof(ProducerCell));
+    auto place = place_in(answer->block, answer->block_offset, sizeof(ProducerCell));
     if (!place) return fail(place.error());
     if (answer->lane >= control_.limits.lanes ||
         answer->destination >= control_.limits.destinations || !writable_)
@@ -259,8 +271,7 @@ Result<OpenedConsumer, Error<OpenError>> Connection::open_consumer(const std::st
     const bool shared = answer->subscription_kind == SubscriptionKind::shared;
     const std::uint64_t bytes =
         shared ? shared_piece_bytes(answer->notes) : exclusive_piece_bytes(control_.limits.lanes);
-    auto place = block(answer->block, answer->block_bytes, answer->with_block, fds,
-                       answer->block_offset, bytes);
+    auto place = place_in(answer->block, answer->block_offset, bytes);
     if (!place) return fail(place.error());
     OpenedConsumer opened{*answer, {*place, shared ? answer->notes : 0}, {}};
     if (shared) {

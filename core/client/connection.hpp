@@ -99,9 +99,10 @@ private:
     template <class Answer, class Request>
     Result<Answer, Error<OpenError>> ask(Request request, std::uint64_t timeout_ns,
                                          std::vector<Fd>* fds = nullptr);
-    Result<std::byte*, Error<OpenError>> block(std::uint32_t number, std::uint64_t bytes,
-                                               std::uint32_t is_new, std::vector<Fd>& fds,
-                                               std::uint64_t offset, std::uint64_t wanted);
+    template <class Answer>
+    Result<void, Error<OpenError>> keep(const Answer& answer, std::vector<Fd>& fds);
+    Result<std::byte*, Error<OpenError>> place_in(std::uint32_t number, std::uint64_t offset,
+                                                  std::uint64_t wanted);
     void close_all() noexcept;
 
     const std::string broker_;
@@ -117,6 +118,7 @@ private:
     Mapping control_mapping_;
     Mapping signals_mapping_;
     Mapping readable_;
+    std::mutex regions_mutex_;  // what answers bring; taken last
     Mapping writable_;
     std::map<std::uint32_t, Mapping> blocks_;
     ControlView control_;
