@@ -23,6 +23,24 @@ json parts_json(const inspect::PartsUse& parts) {
     return {{"producer", account_json(parts.producer)}, {"consumer", account_json(parts.consumer)}};
 }
 
+// Null: nobody waits.
+json shortage_json(const inspect::ShortageFacts& shortage) {
+    if (shortage.reason == WaitReason::none) return nullptr;
+    json holders = json::array();
+    for (const inspect::HolderFacts& holder : shortage.holders)
+        holders.push_back({{"bytes", holder.bytes},
+                           {"destination", holder.destination},
+                           {"pid", holder.pid},
+                           {"name", holder.name}});
+    return {{"reason", inspect::name_of(shortage.reason)},
+            {"level", inspect::name_of(shortage.level)},
+            {"used", shortage.used},
+            {"capacity", shortage.capacity},
+            {"since_ns", shortage.since_ns},
+            {"only_pid", shortage.only_pid},
+            {"holders", std::move(holders)}};
+}
+
 json destination_json(const inspect::DestinationBooks& books) {
     return {{"name", books.name},
             {"producers", books.producers},
@@ -38,6 +56,7 @@ json destination_json(const inspect::DestinationBooks& books) {
             {"direct", account_json(books.direct)},
             {"direct_parts", parts_json(books.direct_parts)},
             {"heap", account_json(books.heap)},
+            {"shortage", shortage_json(books.shortage)},
             {"redelivered", books.redelivered},
             {"damaged", books.damaged},
             {"moving", books.moving}};

@@ -3,6 +3,7 @@
 // The statistics as tables for people: as wide as their content, numbers to the right.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "core/base/bytes.hpp"
@@ -28,6 +29,28 @@ std::string destinations_table(const inspect::Snapshot& snapshot) {
                         number(books.messages_out), number(books.depth_messages),
                         format_size(books.depth_bytes), format_size(books.direct_bytes)});
     return laid_out(rows);
+}
+
+// A line for each destination whose producers wait.
+std::string shortages_table(const inspect::Snapshot& snapshot) {
+    std::vector<Row> rows{{"producers wait", "because", "level", "used", "of", "for", "held most"}};
+    const std::uint64_t now_ns = monotonic_ns();
+    for (const auto& books : snapshot.destinations) {
+        const inspect::ShortageFacts& shortage = books.shortage;
+        if (shortage.reason == WaitReason::none) continue;
+        std::string held;
+        for (const inspect::HolderFacts& holder : shortage.holders)
+            held += fmt::format(
+                "{}{} in {} of {}", held.empty() ? "" : ", ", format_size(holder.bytes),
+                printable(holder.destination),
+                holder.pid == 0 ? "a producer that has left"
+                                : fmt::format("{} (pid {})", printable(holder.name), holder.pid));
+        rows.push_back({printable(books.name), inspect::name_of(shortage.reason),
+                        inspect::name_of(shortage.level), format_size(shortage.used),
+                        format_size(shortage.capacity),
+                        format_duration_ns(now_ns - std::min(now_ns, shortage.since_ns)), held});
+    }
+    return rows.size() == 1 ? "" : "\n" + laid_out(rows);
 }
 
 std::string lanes_table(const inspect::Snapshot& snapshot) {
@@ -70,6 +93,7 @@ std::string stat_table(const inspect::Snapshot& snapshot, double uptime_s) {
         broker.epoch, format_size(broker.largest_message), broker.stopping ? ", stopping" : "");
     text += stat_tree(snapshot);
     if (!snapshot.destinations.empty()) text += "\n" + destinations_table(snapshot);
+    text += shortages_table(snapshot);
     if (!snapshot.lanes.empty()) text += "\n" + lanes_table(snapshot);
     if (!snapshot.subscriptions.empty()) text += "\n" + subscriptions_table(snapshot);
     if (!snapshot.sessions.empty()) text += "\n" + sessions_table(snapshot);

@@ -7,11 +7,10 @@
 #include <cstring>
 
 #include "core/base/bytes.hpp"
+#include "shm/shortage_copy.hpp"
 
 namespace weir::detail {
 namespace {
-
-constexpr int looks_max = 100;
 
 std::string why(WaitReason reason) {
     switch (reason) {
@@ -57,52 +56,11 @@ std::string text_of(const char (&field)[Bytes]) {
     return {field, strnlen(field, Bytes)};
 }
 
-struct Copied {
-    WaitReason reason = WaitReason::none;
-    LimitLevel level = LimitLevel::none;
-    Freeable freeable = Freeable::by_several;
-    std::uint32_t only_pid = 0;
-    std::uint64_t used = 0;
-    std::uint64_t capacity = 0;
-    std::uint64_t since_ns = 0;
-    struct {
-        std::uint64_t bytes = 0;
-        std::uint32_t destination = 0;
-        std::uint32_t session = 0;
-        std::uint32_t pid = 0;
-    } holders[holders_shown];
-};
-
-bool copy_of_one_moment(const Shortage& from, Copied& to) {
-    const auto load = [](const auto& word) {
-        // SYNC(shortage) acquire: the generation that this belongs to.
-        return word.load(std::memory_order_acquire);
-    };
-    for (int look = 0; look < looks_max; ++look) {
-        const std::uint32_t before = load(from.generation);
-        to.reason = load(from.reason);
-        to.level = load(from.level);
-        to.freeable = load(from.freeable);
-        to.only_pid = load(from.only_pid);
-        to.used = load(from.used);
-        to.capacity = load(from.capacity);
-        to.since_ns = load(from.since_ns);
-        for (std::size_t at = 0; at < holders_shown; ++at) {
-            to.holders[at].bytes = load(from.holders[at].bytes);
-            to.holders[at].destination = load(from.holders[at].destination);
-            to.holders[at].session = load(from.holders[at].session);
-            to.holders[at].pid = load(from.holders[at].pid);
-        }
-        if (before % 2 == 0 && load(from.generation) == before) return true;
-    }
-    return false;
-}
-
 }  // namespace
 
 void look_up_wait(const ControlView& control, std::uint32_t destination, WaitInfo& info) {
-    Copied copied;
-    if (!copy_of_one_moment(control.destination(destination).shortage, copied)) return;
+    ShortageCopy copied;
+    if (!copy_shortage(control.destination(destination).shortage, copied)) return;
     if (copied.reason == WaitReason::none || copied.reason != info.reason) return;
     info.level = copied.level;
     info.used = copied.used;
@@ -111,7 +69,7 @@ void look_up_wait(const ControlView& control, std::uint32_t destination, WaitInf
     info.freeable = copied.freeable;
     info.only_this_process = copied.freeable == Freeable::by_one &&
                              copied.only_pid == static_cast<std::uint32_t>(::getpid());
-    for (const auto& held : copied.holders) {
+    for (const HolderCopy& held : copied.holders) {
         if (held.bytes == 0) break;
         WaitHolder& holder = info.holders.emplace_back();
         holder.bytes = held.bytes;

@@ -6,6 +6,8 @@
 #include <span>
 #include <string_view>
 
+#include "shm/shortage_copy.hpp"
+
 namespace weir::inspect {
 namespace {
 
@@ -129,6 +131,27 @@ std::string destination_name(const ControlView& view, std::uint32_t slot) {
     return text_of(destination.name);
 }
 
+// A session slot may have another user since: then the name would be somebody else's.
+std::string session_name(const ControlView& view, std::uint32_t slot, std::uint32_t pid) {
+    if (slot >= view.limits.sessions) return {};
+    const SessionSlot& session = view.session(slot);
+    if (state_of(session.state) == SlotState::free || session.pid != pid) return {};
+    return text_of(session.name);
+}
+
+ShortageFacts shortage_of(const ControlView& view, const Shortage& shortage) {
+    ShortageCopy copy;
+    if (!copy_shortage(shortage, copy) || copy.reason == WaitReason::none) return {};
+    ShortageFacts facts{copy.reason,   copy.level,    copy.used,     copy.capacity,
+                        copy.since_ns, copy.freeable, copy.only_pid, {}};
+    for (const HolderCopy& held : copy.holders) {
+        if (held.bytes == 0) break;
+        facts.holders.push_back({held.bytes, destination_name(view, held.destination), held.pid,
+                                 held.pid == 0 ? "" : session_name(view, held.session, held.pid)});
+    }
+    return facts;
+}
+
 void copy_destinations(const ControlView& view, Snapshot& to) {
     for (std::uint32_t slot = 0; slot < view.limits.destinations; ++slot) {
         auto facts = copied(
@@ -136,6 +159,7 @@ void copy_destinations(const ControlView& view, Snapshot& to) {
             destination_of);
         if (!facts) continue;
         facts->slot = slot;
+        facts->shortage = shortage_of(view, view.destination(slot).shortage);
         to.destinations.push_back(std::move(*facts));
     }
 }
@@ -281,6 +305,20 @@ const char* name_of(WaitReason reason) noexcept {
         case WaitReason::disk_full: return "the spill directory is full";
         case WaitReason::disk_error: return "the spill directory cannot be written";
         case WaitReason::never_fits: return "the message fits into no limit";
+    }
+    return "unknown";
+}
+
+const char* name_of(LimitLevel level) noexcept {
+    switch (level) {
+        case LimitLevel::none: return "none";
+        case LimitLevel::broker: return "broker";
+        case LimitLevel::producer_part: return "producer part";
+        case LimitLevel::consumer_part: return "consumer part";
+        case LimitLevel::destination: return "destination";
+        case LimitLevel::session: return "session";
+        case LimitLevel::user: return "user";
+        case LimitLevel::disk: return "disk";
     }
     return "unknown";
 }

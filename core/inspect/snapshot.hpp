@@ -48,6 +48,26 @@ struct PartsUse {
     RegionUse consumer;
 };
 
+// Who holds most of what is waited for.
+struct HolderFacts {
+    std::uint64_t bytes = 0;
+    std::string destination;
+    std::uint32_t pid = 0;  // 0: the producer has left
+    std::string name;       // of the process
+};
+
+// Why the producers of a destination wait (shm/usage.hpp).
+struct ShortageFacts {
+    WaitReason reason = WaitReason::none;  // none: nobody waits
+    LimitLevel level = LimitLevel::none;
+    std::uint64_t used = 0;  // at that level, bytes
+    std::uint64_t capacity = 0;
+    std::uint64_t since_ns = 0;  // CLOCK_MONOTONIC
+    Freeable freeable = Freeable::by_several;
+    std::uint32_t only_pid = 0;        // by_one: whose reading could free it
+    std::vector<HolderFacts> holders;  // the largest first
+};
+
 struct DestinationBooks {
     std::uint32_t slot = 0;
     std::string name;  // with scheme
@@ -66,6 +86,7 @@ struct DestinationBooks {
     RegionUse direct;  // both parts
     PartsUse direct_parts;
     RegionUse heap;
+    ShortageFacts shortage;
     std::uint64_t settled_ns = 0;  // CLOCK_MONOTONIC of the books
     std::uint64_t birth = 0;
     bool moving = false;  // the books changed during every look
@@ -149,6 +170,7 @@ Snapshot take_snapshot(const ControlView& view);
 
 const char* name_of(SlotState state) noexcept;
 const char* name_of(WaitReason reason) noexcept;
+const char* name_of(LimitLevel level) noexcept;
 const char* name_of(SubscriptionKind kind) noexcept;
 
 }  // namespace weir::inspect

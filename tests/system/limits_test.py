@@ -46,6 +46,24 @@ class Limits(stage.SystemTest):
         self.assertLessEqual(seen["direct"]["used"], seen["direct"]["capacity"])
         self.assertGreater(broker.destination("queue://full")["depth_messages"], 6000)
 
+    def test_statistics_say_who_waits_at_which_limit_and_who_holds_most(self):
+        broker = self.broker("--direct", "8M", "--heap", "16M")
+        self.set_policy(broker, "queue://full", "limit=1MiB")
+        writer = self.spawn(broker, "send", "queue://full", "--count", "20000", "--size", "1000")
+        until(lambda: broker.destination("queue://full").get("blocked_producers") == 1)
+        shortage = broker.destination("queue://full")["shortage"]
+        self.assertEqual(shortage["level"], "destination")
+        self.assertIn("limit", shortage["reason"])
+        self.assertEqual(shortage["capacity"], MIB)
+        self.assertGreater(shortage["used"], 0.9 * MIB)
+        self.assertGreater(shortage["since_ns"], 0)
+        self.assertEqual([(each["pid"], each["destination"]) for each in shortage["holders"]],
+                         [(writer.pid, "queue://full")])
+        self.assertRegex(broker.weir("stat").stdout.decode(),
+                         rf"queue://full +the destination is at its limit .*\(pid {writer.pid}\)")
+        self.spawn(broker, "recv", "queue://full", "--follow", stdout=subprocess.DEVNULL)
+        until(lambda: broker.destination("queue://full")["shortage"] is None)
+
     def set_policy(self, broker, pattern, *settings):
         done = broker.weir("policy", "set", pattern, *settings)
         self.assertEqual(done.returncode, OK, done.stderr)

@@ -429,6 +429,39 @@ TEST(Shortages, SayWhichLimitHowFullWhoHoldsItAndWhoCouldFreeIt) {
     EXPECT_EQ(shortage.holders[0].bytes.load(), 0u);
 }
 
+TEST(Shortages, StandInTheLogOnceInThirtySecondsForEachDestination) {
+    SegmentOptions options = sized(8 << 20, 16 << 20);
+    options.policies = policies_of(options.direct_bytes, {{"queue://>", "limit=1MiB"}});
+    SegmentStage stage(options);
+    TestProducer one = stage.producer(stage.session("one"), "queue://one");
+    TestProducer other = stage.producer(stage.session("other"), "queue://other");
+    const auto said_of = [&](std::string_view destination) {
+        const std::string log = testing::internal::GetCapturedStderr();
+        testing::internal::CaptureStderr();
+        const std::string line = std::string(destination) + ": producers wait";
+        int count = 0;
+        for (std::size_t at = 0; (at = log.find(line, at)) != std::string::npos; ++at) ++count;
+        return count;
+    };
+    const auto ask_for_seconds = [&](int seconds) {
+        for (int second = 0; second < seconds; ++second) {
+            stage.clock.advance_ns(ns_per_s);
+            one.ask(kilobyte.size());
+            stage.segment->turn();
+        }
+    };
+    testing::internal::CaptureStderr();
+    one.fill(kilobyte);
+    EXPECT_EQ(said_of("queue://one"), 1);
+    other.fill(kilobyte);
+    EXPECT_EQ(said_of("queue://other"), 1) << "silence is kept for each destination alone";
+    ask_for_seconds(28);
+    EXPECT_EQ(said_of("queue://one"), 0);
+    ask_for_seconds(4);
+    EXPECT_EQ(said_of("queue://one"), 1);
+    testing::internal::GetCapturedStderr();
+}
+
 TEST(Shortages, OfTheBrokersMemoryNameTheDestinationsThatHoldIt) {
     SegmentStage stage(sized(2 << 20, 16 << 20));
     TestProducer hoarder = stage.producer(stage.session("hoarder"), "queue://hoard");
