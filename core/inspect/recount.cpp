@@ -101,22 +101,19 @@ void count_direct(RecountState& state) {
         all += lane.pages.bytes;
     }
     check_pages(state);
-    if (state.plan.settled) {
-        for (std::uint32_t slot = 0; slot < view.limits.destinations; ++slot)
-            if (state.used_destination(slot))
-                state.compare(Resource::direct, state.destination_name(slot),
-                              shown(view.destination(slot).books.direct_bytes),
-                              of_destination[slot], "bytes");
-        for (std::uint32_t slot = 0; slot < view.limits.sessions; ++slot) {
-            const SessionSlot& session = view.session(slot);
-            if (shown(session.state) == SlotState::free) continue;
-            // Pages that a lane had when it was handed on are its former holder's user's.
-            const std::uint64_t held = shown(session.direct.used);
-            if (held > of_session[slot])
-                state.compare(Resource::direct,
-                              fmt::format("session {} ({})", session.id, text_of(session.name)),
-                              held, of_session[slot], "bytes");
-        }
+    for (std::uint32_t slot = 0; slot < view.limits.destinations; ++slot)
+        if (state.used_destination(slot))
+            state.compare(Resource::direct, state.destination_name(slot),
+                          shown(view.destination(slot).direct.used), of_destination[slot], "bytes");
+    for (std::uint32_t slot = 0; slot < view.limits.sessions; ++slot) {
+        const SessionSlot& session = view.session(slot);
+        if (shown(session.state) == SlotState::free) continue;
+        // Pages that a lane had when it was handed on are its former holder's user's.
+        const std::uint64_t held = shown(session.direct.used);
+        if (held > of_session[slot])
+            state.compare(Resource::direct,
+                          fmt::format("session {} ({})", session.id, text_of(session.name)), held,
+                          of_session[slot], "bytes");
     }
     const std::uint64_t books = shown(view.superblock().direct.used);
     state.compare(Resource::direct, "the broker", books, all, "bytes");

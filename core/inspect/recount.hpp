@@ -40,6 +40,9 @@ struct Difference {
     std::string what;   // "the books say 8192 bytes, its pages are 4096"
     std::uint64_t books = 0;
     std::uint64_t counted = 0;
+    // Of the positions that were counted between. They only grow, so the same numbers at a place
+    // that moved in between are not the same difference.
+    std::uint64_t stamp = 0;
 
     bool operator==(const Difference&) const = default;
 };

@@ -68,6 +68,8 @@ void MessageCount::walk(const WalkedLane& lane, std::vector<Mark>& marks,
     const LaneRecords records = walk_records(pages_, lane.pages, marks);
     state_.result.records += records.records;
     state_.result.damaged += records.damaged;
+    state_.stamp_with(records.tail);
+    for (const Mark& mark : marks) state_.stamp_with(mark.at);
     behind.assign(marks.size(), {});
     for (std::size_t at = 0; at < marks.size(); ++at) {
         const Mark& mark = marks[at];
@@ -128,6 +130,8 @@ Tally MessageCount::held_by(const SubscriptionSlot& consumer, const ClaimsView& 
                    !is_claim(claims, lane, to, consumer.consumer_slot, confirmed)) {
             continue;
         }
+        state_.stamp_with(from);
+        state_.stamp_with(done);
         add_range(lanes, lane, from, to, due & ~done, held);
     }
     for (std::uint64_t number = taken; number < assigned && number < taken + assignments_max;
@@ -246,6 +250,7 @@ void MessageCount::count(std::uint32_t destination) {
     const DestinationSlot& slot = state_.view->destination(destination);
     const bool whole_before = all_seen_;
     all_seen_ = true;
+    state_.stamp = 0;
     const Tally depth = slot.kind == DestinationKind::queue ? count_queue(destination, lanes)
                                                             : count_topic(destination, lanes);
     const std::uint64_t books = shown(slot.books.depth_messages);
@@ -258,6 +263,7 @@ void MessageCount::count(std::uint32_t destination) {
         state_.compare(Resource::messages, name, shown(slot.books.depth_bytes), depth.payload,
                        "payload bytes");
     }
+    state_.stamp = 0;
     all_seen_ = all_seen_ && whole_before;
 }
 

@@ -39,6 +39,7 @@ struct RecountState {
     RecountPlan plan;
     std::vector<WalkedLane> lanes;  // in use, by number
     Recounted result;
+    std::uint64_t stamp = 0;  // of the place that is being counted
 
     bool used_destination(std::uint32_t slot) const noexcept {
         return slot < view->limits.destinations &&
@@ -49,7 +50,11 @@ struct RecountState {
 
     void differ(Resource resource, std::string where, std::string what, std::uint64_t books,
                 std::uint64_t counted) {
-        result.differences.push_back({resource, std::move(where), std::move(what), books, counted});
+        result.differences.push_back(
+            {resource, std::move(where), std::move(what), books, counted, stamp});
+    }
+    void stamp_with(std::uint64_t word) noexcept {
+        stamp = (stamp ^ word) * 0x9e3779b97f4a7c15;  // odd: no word is lost
     }
     // Notes a difference if there is one; `unit` stands behind the numbers.
     void compare(Resource resource, const std::string& where, std::uint64_t books,

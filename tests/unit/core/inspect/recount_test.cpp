@@ -133,6 +133,32 @@ TEST_F(Recounts, NameTheLaneWhoseAccountIsWrong) {
     EXPECT_THAT(found.moving, IsEmpty());
 }
 
+TEST_F(Recounts, NameTheDestinationWhoseAccountIsWrong) {
+    TestProducer producer = stage.producer(stage.session(), "queue://orders");
+    ASSERT_EQ(producer.fill("message", 10), 10u);
+    auto& slot = const_cast<DestinationSlot&>(  // NOLINT: the broker's own
+        stage.segment->control().destination(producer.destination));
+    slot.direct.used.fetch_sub(page_unit, relaxed);
+    const Examination found = examined();
+    ASSERT_EQ(found.drift.size(), 1u) << said(found.drift);
+    EXPECT_EQ(found.drift[0].where, "queue://orders");
+}
+
+// A queue that is one message deep at each look, of other messages each time.
+TEST(Examinations, OfTheSameNumbersAtOtherPositionsFindMovement) {
+    std::uint64_t looks = 0;
+    const auto look = [&] {
+        Recounted seen;
+        seen.at_rest = true;
+        seen.differences.push_back({Resource::messages, "queue://busy", "", 0, 1, ++looks});
+        return seen;
+    };
+    const Examination found = examine(look, [] {}, 10);
+    EXPECT_EQ(looks, 10u);
+    EXPECT_EQ(said(found.drift), "");
+    EXPECT_EQ(found.moving.size(), 1u);
+}
+
 TEST_F(Recounts, NameTheBrokersOwnAccountsWhenTheyAreWrong) {
     Superblock& super = superblock();
     super.direct.used.fetch_add(3 * page_unit, relaxed);
