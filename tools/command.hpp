@@ -42,6 +42,7 @@ void add_stop(CLI::App& app, int& exit_code);
 void add_send(CLI::App& app, int& exit_code);
 void add_recv(CLI::App& app, int& exit_code);
 void add_stat(CLI::App& app, int& exit_code);
+void add_plan(CLI::App& app, int& exit_code);
 void add_policy(CLI::App& app, int& exit_code);
 void add_top(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);

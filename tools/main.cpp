@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
     tools::add_send(app, exit_code);
     tools::add_recv(app, exit_code);
     tools::add_stat(app, exit_code);
+    tools::add_plan(app, exit_code);
     tools::add_policy(app, exit_code);
     tools::add_top(app, exit_code);
     tools::add_doctor(app, exit_code);

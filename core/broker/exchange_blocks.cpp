@@ -30,9 +30,7 @@ Result<ExchangeBlocks::Taken, NoPiece> ExchangeBlocks::take(Bytes bytes) {
     for (std::uint32_t number = 0; number < blocks_.size(); ++number)
         if (take_from(number, bytes, taken.piece)) return taken;
 
-    const Bytes doubled = page_unit << std::min<std::size_t>(blocks_.size(), 16);
-    const Bytes block_bytes =
-        std::max(round_up(bytes, page_unit), std::min(doubled, Bytes{exchange_block_bytes}));
+    const Bytes block_bytes = next_block_bytes(blocks_.size(), bytes);
     auto charge = account_->charge(block_bytes, holder_);
     if (!charge) {
         obstacle_ = charge.error();

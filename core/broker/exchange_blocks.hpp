@@ -17,6 +17,7 @@
 #ifndef WEIR_CORE_BROKER_EXCHANGE_BLOCKS_HPP
 #define WEIR_CORE_BROKER_EXCHANGE_BLOCKS_HPP
 
+#include <algorithm>
 #include <vector>
 
 #include "core/broker/accounts.hpp"
@@ -35,6 +36,12 @@ struct Piece {
 };
 
 enum class NoPiece { heap_full, system };  // heap_full: obstacle() says at which limit
+
+// The block behind so many for a piece of this size.
+constexpr Bytes next_block_bytes(std::size_t blocks, Bytes piece) noexcept {
+    const Bytes doubled = page_unit << std::min<std::size_t>(blocks, 16);
+    return std::max(round_up(piece, page_unit), std::min(doubled, Bytes{exchange_block_bytes}));
+}
 
 class ExchangeBlocks {
 public:

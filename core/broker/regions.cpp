@@ -28,13 +28,6 @@ Refused of_memory(const Error<MemoryError>& error, Refusal short_of) {
     return {error.code == MemoryError::out_of_memory ? short_of : Refusal::system, error.sentence};
 }
 
-Bytes fixed_bytes(const Limits& limits) {
-    return limits.control_bytes + limits.signals_bytes + limits.pages * page_table_bytes +
-           limits.users * (sizeof(User) + sizeof(void*)) +
-           limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
-           (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*);
-}
-
 Result<Limits, Refused> checked_limits(const SegmentOptions& options) {
     const Bytes direct = options.direct_bytes / page_unit * page_unit;
     if (direct < direct_min)
@@ -53,7 +46,7 @@ Result<Limits, Refused> checked_limits(const SegmentOptions& options) {
                                                : std::max<Bytes>(direct / 16, 16 * 1024 * 1024);
     const Limits limits = limits_for(direct, heap, largest);
     const Bytes fixed = fixed_bytes(limits);
-    if (fixed > heap / 4 * 3)
+    if (!tables_fit(fixed, limits))
         return fail(Refused{Refusal::heap_full,
                             fmt::format("--heap {} is too small for --direct {}: the tables alone "
                                         "take {}; start with --heap {} or more",
@@ -150,6 +143,13 @@ Result<void, Error<MemoryError>> allocate_slice(Tables& tables, Bytes bytes) {
 }
 
 }  // namespace
+
+Bytes fixed_bytes(const Limits& limits) noexcept {
+    return limits.control_bytes + limits.signals_bytes + limits.pages * page_table_bytes +
+           limits.users * (sizeof(User) + sizeof(void*)) +
+           limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
+           (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*);
+}
 
 Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options) {
     if (!register_barrier())

@@ -19,6 +19,13 @@ namespace weir::broker {
 inline constexpr Bytes first_slice_bytes = 32 * 1024 * 1024;
 inline constexpr Bytes slice_bytes = 8 * 1024 * 1024;
 
+// Heap-like memory that is charged from the start.
+Bytes fixed_bytes(const Limits& limits) noexcept;
+// A broker starts only if they leave something for what is opened.
+constexpr bool tables_fit(Bytes fixed, const Limits& limits) noexcept {
+    return fixed <= limits.heap_bytes / 4 * 3;
+}
+
 // Fills the tables, or says what is short and the cure.
 Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options);
 

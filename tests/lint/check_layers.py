@@ -37,7 +37,7 @@ COMMANDS = {                            # tools/NAME.cpp and tools/NAME_*: what 
     "stat":   {"core/base", "core/protocol", "core/inspect"},
     "top":    {"core/base", "core/protocol", "core/inspect"},
     "doctor": {"core/base", "core/protocol", "core/inspect"},
-    "plan":   {"core/base", "core/protocol"},
+    "plan":   {"core/base", "core/broker"},
     "policy": {"core/base", "core/protocol", "core/broker"},
     "purge":  {"core/base", "core/protocol", "core/broker"},
     "rm":     {"core/base", "core/protocol", "core/broker"},
