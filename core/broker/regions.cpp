@@ -145,8 +145,8 @@ Result<void, Error<MemoryError>> allocate_slice(Tables& tables, Bytes bytes) {
 }  // namespace
 
 Bytes fixed_bytes(const Limits& limits) noexcept {
-    return limits.control_bytes + limits.signals_bytes + limits.pages * page_table_bytes +
-           limits.users * (sizeof(User) + sizeof(void*)) +
+    return process_bytes + limits.control_bytes + limits.signals_bytes +
+           limits.pages * page_table_bytes + limits.users * (sizeof(User) + sizeof(void*)) +
            limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
            (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*);
 }

@@ -114,7 +114,7 @@ TEST(Segment, WhatASessionHeldIsReturnedWhenItEnds) {
 }
 
 TEST(Segment, AFullHeapRefusesNewcomersWithTheCureAndKeepsWhatExists) {
-    SegmentStage stage(1 << 20, 1 << 20);
+    SegmentStage stage(1 << 20, 2 << 20);
     const std::uint32_t mine = stage.session();
     TestProducer producer = stage.producer(mine, "queue://kept");
     TestWorker worker = stage.worker(mine, "queue://kept");
