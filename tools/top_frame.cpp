@@ -2,6 +2,7 @@
 #include "tools/top_frame.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "core/base/clock.hpp"
 
@@ -35,10 +36,11 @@ void add_blocked(const Snapshot& snapshot, std::uint64_t now_ns, TopFrame& frame
         blocked.waits_ns = now_ns - std::min(now_ns, lane.waiting_since_ns);
         frame.blocked.push_back(std::move(blocked));
     }
-    std::stable_sort(frame.blocked.begin(), frame.blocked.end(),
-                     [](const TopBlocked& one, const TopBlocked& other) {
-                         return one.waits_ns > other.waits_ns;
-                     });
+    std::sort(frame.blocked.begin(), frame.blocked.end(),
+              [](const TopBlocked& one, const TopBlocked& other) {
+                  return std::tie(other.waits_ns, one.destination, one.pid) <
+                         std::tie(one.waits_ns, other.destination, other.pid);
+              });
 }
 
 const inspect::DestinationBooks* destination_of(const Snapshot& snapshot, std::uint32_t shown) {
@@ -103,10 +105,11 @@ TopFrame TopRates::frame(const Snapshot& snapshot, inspect::BrokerState state, s
         frame.in_per_s += one.in_per_s;
         frame.out_per_s += one.out_per_s;
     }
-    std::stable_sort(frame.destinations.begin(), frame.destinations.end(),
-                     [](const TopDestination& one, const TopDestination& other) {
-                         return one.books.direct_bytes > other.books.direct_bytes;
-                     });
+    std::sort(frame.destinations.begin(), frame.destinations.end(),
+              [](const TopDestination& one, const TopDestination& other) {
+                  return std::tie(other.books.direct_bytes, one.books.name) <
+                         std::tie(one.books.direct_bytes, other.books.name);
+              });
     add_blocked(snapshot, now_ns, frame);
     for (const inspect::SubscriptionFacts& one : snapshot.subscriptions) {
         Reader& reader = readers_[{one.slot, one.birth}];
@@ -123,9 +126,10 @@ TopFrame TopRates::frame(const Snapshot& snapshot, inspect::BrokerState state, s
         slow.prefetch = one.prefetch;
         frame.slow.push_back(std::move(slow));
     }
-    std::stable_sort(
-        frame.slow.begin(), frame.slow.end(),
-        [](const TopSlow& one, const TopSlow& other) { return one.behind > other.behind; });
+    std::sort(frame.slow.begin(), frame.slow.end(), [](const TopSlow& one, const TopSlow& other) {
+        return std::tie(other.behind, one.destination, one.pid) <
+               std::tie(one.behind, other.destination, other.pid);
+    });
     return frame;
 }
 

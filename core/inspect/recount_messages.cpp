@@ -64,7 +64,7 @@ void MessageCount::walk(const WalkedLane& lane, std::vector<Mark>& marks,
     std::vector<std::pair<Position, std::size_t>> order;
     for (std::size_t index = 0; index < marks.size(); ++index)
         order.emplace_back(marks[index].at, index);
-    std::stable_sort(order.begin(), order.end());
+    std::sort(order.begin(), order.end());  // equal positions in their own order
     const LaneRecords records = walk_records(pages_, lane.pages, marks);
     state_.result.records += records.records;
     state_.result.damaged += records.damaged;
