@@ -13,6 +13,7 @@ namespace weir::broker {
 namespace {
 
 struct Totals {
+    Bytes disk = 0;
     std::uint64_t in = 0;
     std::uint64_t out = 0;
     std::uint64_t damaged = 0;
@@ -107,6 +108,8 @@ void publish(Tables& tables, const Destination& destination, const Totals& total
     // SYNC(books) release: as above.
     books.direct_bytes.store(destination.direct_account.used(), std::memory_order_release);
     // SYNC(books) release: as above.
+    books.disk_bytes.store(totals.disk, std::memory_order_release);
+    // SYNC(books) release: as above.
     books.redelivered.store(destination.ended.redelivered, std::memory_order_release);
     // SYNC(books) release: as above.
     books.damaged.store(totals.damaged, std::memory_order_release);
@@ -152,6 +155,7 @@ void publish_subscriptions(Tables& tables) {
 Depth settle_destination(Tables& tables, Destination& destination) {
     std::uint64_t in = destination.ended.messages_in;
     std::uint64_t damaged = destination.ended.damaged;
+    Bytes on_disk = 0;
     for (const LaneId id : destination.lanes) {
         Lane& lane = *tables.lane(id);
         // Cursors before counts: what a consumer has read is then counted as well.
@@ -159,12 +163,14 @@ Depth settle_destination(Tables& tables, Destination& destination) {
         count_forward(tables.pages, lane, everything, count_steps_max);
         in += lane.counted.messages;
         damaged += lane.damaged;
+        on_disk += lane.spilled.bytes();
         // relaxed: a number for people.
         tables.slot(lane).messages_in.store(lane.counted.messages, std::memory_order_relaxed);
     }
     const bool is_queue = destination.kind == DestinationKind::queue;
     Totals totals = is_queue ? count_queue(tables, destination) : count_topic(tables, destination);
     totals.in = in;
+    totals.disk = on_disk;
     totals.damaged = damaged;
     totals.out = is_queue ? in - std::min(in, totals.depth.messages)
                           : totals.out + destination.ended.messages_out;

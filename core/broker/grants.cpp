@@ -135,6 +135,9 @@ bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     Append outcome = append_page(*tables_, lane, suited);
     if (outcome != Append::done && suited != needed) outcome = append_page(*tables_, lane, needed);
     reason = reason_of(outcome);
+    // Memory is full because backlog cannot leave it: that is what has to be mended.
+    if (outcome == Append::full && tables_->disk_reason != WaitReason::none)
+        reason = tables_->disk_reason;
     return outcome == Append::done;
 }
 

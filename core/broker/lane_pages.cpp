@@ -68,6 +68,9 @@ Append refused_by(LimitLevel level) noexcept {
 
 Append append_page(Tables& tables, Lane& lane, Units units) {
     const Bytes bytes = units * page_unit;
+    // F3 (flow.hpp): what is on disk must be able to come back.
+    if (tables.read_back_units != 0 && tables.units.free_units() < units + tables.read_back_units)
+        return Append::full;
     if (lane.next_start + bytes > position_limit) return Append::exhausted;
     auto charge = lane.account.charge(bytes, holder_of(tables, lane));
     if (!charge) return refused_by(charge.error().level);
@@ -126,6 +129,7 @@ void free_pages(Tables& tables, Lane& lane, std::size_t first, std::size_t last)
         slot.state.store(PageState::free, std::memory_order_relaxed);
         tables.units.give_back(unit_of_ref(page->ref), page->units);
         ++tables.pages_moved;
+        if (page->has_copy()) tables.copies_freed.push_back({page->copy, page->bytes()});
     }
     lane.pages.erase(from, to);
     // relaxed: a number for people.

@@ -27,6 +27,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/clock.hpp"
@@ -35,6 +36,7 @@
 #include "core/broker/limit_options.hpp"
 #include "core/broker/page_allocator.hpp"
 #include "core/broker/policy_set.hpp"
+#include "core/broker/spilled_runs.hpp"
 #include "shm/claims.hpp"
 #include "shm/control_region.hpp"
 #include "shm/signals.hpp"
@@ -52,7 +54,9 @@ struct Page {
     std::uint64_t messages_before = 0;
     std::uint64_t payload_before = 0;
     Charge charge;
+    io::Extent copy{no_file, 0};  // where the same bytes are on disk, if they are
 
+    bool has_copy() const noexcept { return copy.file != no_file; }
     Bytes bytes() const noexcept { return units * page_unit; }
     Position end() const noexcept { return start + bytes(); }
     Position first_record() const noexcept { return start + page_header_bytes; }
@@ -89,6 +93,19 @@ struct Range {
 struct Outstanding {
     std::uint64_t number = 0;
     Range range;
+};
+
+// A page of a lane that is out of its chain, with memory (spilled_runs.hpp).
+struct Leaving {
+    Page page;
+    std::uint64_t batch = 0;
+    bool wanted = false;  // a reader has come near: it comes back when it has been written
+};
+enum class ArrivingState { reading, alone, sound, lost };
+struct Arriving {
+    Page page;
+    std::uint64_t read = 0;
+    ArrivingState state = ArrivingState::reading;
 };
 
 struct Lane {
@@ -138,6 +155,18 @@ struct Lane {
     CountedPlace queue_counted;
     std::vector<Attachment> attachments;
 
+    // Out of memory: all three by position.
+    SpilledRuns spilled;
+    std::deque<Leaving> leaving;
+    std::deque<Arriving> arriving;
+    Position lost_counted_to = 0;  // what was lost before it is part of `damaged`
+    Position drained_to = 0;       // for the rate at which its readers drain it
+    std::uint64_t drained_at_ns = 0;
+    Bytes drained_per_s = 0;
+
+    bool anything_out() const noexcept {
+        return !spilled.empty() || !leaving.empty() || !arriving.empty();
+    }
     bool live() const noexcept { return state == SlotState::live; }
     Bytes granted() const noexcept { return account.used(); }
 };
@@ -321,7 +350,12 @@ struct Tables {
     std::uint64_t closings_ever = 0;
     std::uint64_t pages_moved = 0;  // counts pages that were granted or freed
     bool stopping = false;
-    std::uint32_t hunger = 0;    // of Hunger
+    std::uint32_t hunger = 0;  // of Hunger
+    // Flow to disk (flow.hpp): places on disk of pages that were freed; what producers leave free
+    // for pages to come back; why backlog cannot leave memory now.
+    std::vector<std::pair<io::Extent, Bytes>> copies_freed;
+    Units read_back_units = 0;
+    WaitReason disk_reason = WaitReason::none;
     bool direct_failed = false;  // a later slice of direct could not be allocated
 
     Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id].get() : nullptr; }
@@ -333,9 +367,9 @@ struct Tables {
         return control.destination(destination.slot);
     }
 
-    // Why consumers that pass a page have to ring: lanes wait for memory, or ranges for a free
-    // place.
-    enum class Hunger : std::uint32_t { waiting_lanes = 1, pending_ranges = 2 };
+    // Why consumers that pass a page have to ring: lanes wait for memory, ranges for a free place,
+    // or pages are on disk and have to come back before they are read.
+    enum class Hunger : std::uint32_t { waiting_lanes = 1, pending_ranges = 2, pages_on_disk = 4 };
     // True if the word was 0 before: then it is ordered before all later looks of others.
     bool set_hungry(Hunger why, bool hungry) noexcept;
 

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/lane_gaps.hpp"
+
+#include <algorithm>
+
+#include "core/broker/cursors.hpp"
+#include "shm/barrier.hpp"
+
+namespace weir::broker {
+namespace {
+
+template <class Waiting>
+bool any_in(const std::deque<Waiting>& pages, Position from, Position to) {
+    return std::any_of(pages.begin(), pages.end(), [&](const Waiting& one) {
+        return one.page.start >= from && one.page.start < to;
+    });
+}
+
+void link(Tables& tables, Lane& lane, std::size_t index, PageRef next) {
+    // SYNC(page_linked) release: the page that is linked was made ready before.
+    tables.control.page(lane.pages[index].ref).next.store(next, std::memory_order_release);
+}
+
+// Behind the barrier: the first of pages[first, last) that nobody stands in or before.
+std::size_t first_unused(const Tables& tables, Lane& lane, std::size_t first, std::size_t last) {
+    const Destination& destination = tables.destination_of(lane);
+    std::size_t free_from = first;
+    for (const std::uint32_t slot : destination.consumers) {
+        // SYNC(entered) acquire: a claim that is over has moved the cursor.
+        const PageRef named =
+            tables.subscriptions[slot]->piece.cell().entering.load(std::memory_order_acquire);
+        for (std::size_t index = free_from; index < last; ++index)
+            if (lane.pages[index].ref == named) free_from = index + 1;
+    }
+    accept_cursors(tables, lane);
+    while (free_from < last && lane.pages[free_from].start <= lane.queue_cursor) ++free_from;
+    return free_from;
+}
+
+}  // namespace
+
+bool gap_between(const Lane& lane, Position from, Position to) {
+    const Run* const run = lane.spilled.first_from(from);
+    return (run != nullptr && run->start < to) || any_in(lane.leaving, from, to) ||
+           any_in(lane.arriving, from, to);
+}
+
+std::optional<std::size_t> page_index_before(const Lane& lane, Position position) {
+    const auto behind =
+        std::lower_bound(lane.pages.begin(), lane.pages.end(), position,
+                         [](const Page& page, Position at) { return page.start < at; });
+    if (behind == lane.pages.begin()) return std::nullopt;
+    return static_cast<std::size_t>(behind - lane.pages.begin()) - 1;
+}
+
+void link_onward(Tables& tables, Lane& lane, std::size_t index) {
+    PageRef next = 0;
+    if (index + 1 < lane.pages.size()) {
+        next = lane.pages[index + 1].ref;
+        if (gap_between(lane, lane.pages[index].end(), lane.pages[index + 1].start))
+            next |= link_over_gap;
+    }
+    link(tables, lane, index, next);
+}
+
+std::vector<Page> take_out(Tables& tables, Lane& lane, std::size_t first, std::size_t last) {
+    link(tables, lane, first - 1, lane.pages[last].ref | link_over_gap);
+    // barrier: whoever looks at the cut link from here on finds the gap; who looked before is
+    // named.
+    barrier_everywhere();
+    const std::size_t from = first_unused(tables, lane, first, last);
+    if (from != first) {
+        if (from < last) link(tables, lane, from - 1, lane.pages[last].ref | link_over_gap);
+        if (from == last) link_onward(tables, lane, last - 1);
+        link(tables, lane, first - 1, lane.pages[first].ref);
+    }
+    const auto begin = lane.pages.begin() + static_cast<std::ptrdiff_t>(from);
+    const auto end = lane.pages.begin() + static_cast<std::ptrdiff_t>(last);
+    std::vector<Page> taken(std::make_move_iterator(begin), std::make_move_iterator(end));
+    lane.pages.erase(begin, end);
+    for (const Page& page : taken) {
+        // relaxed: for tools and a later broker.
+        tables.control.page(page.ref).state.store(PageState::writing, std::memory_order_relaxed);
+    }
+    return taken;
+}
+
+void put_in(Tables& tables, Lane& lane, Page page) {
+    PageSlot& slot = tables.control.page(page.ref);
+    // relaxed: visible with the start and the link.
+    slot.state.store(PageState::granted, std::memory_order_relaxed);
+    // SYNC(page_freed) release: the page's bytes are those of this position.
+    slot.start.store(page.start, std::memory_order_release);
+    const auto behind =
+        std::upper_bound(lane.pages.begin(), lane.pages.end(), page.start,
+                         [](Position at, const Page& other) { return at < other.start; });
+    const auto index = static_cast<std::size_t>(behind - lane.pages.begin());
+    lane.pages.insert(behind, std::move(page));
+    link_onward(tables, lane, index);
+    if (index != 0) link_onward(tables, lane, index - 1);
+}
+
+void free_memory(Tables& tables, Lane& lane, Page& page) {
+    PageSlot& slot = tables.control.page(page.ref);
+    // SYNC(page_freed) release: the page was unlinked before.
+    slot.start.store(0, std::memory_order_release);
+    // relaxed: for tools.
+    slot.state.store(PageState::free, std::memory_order_relaxed);
+    tables.units.give_back(unit_of_ref(page.ref), page.units);
+    page.charge = {};
+    // relaxed: a number for people.
+    tables.slot(lane).direct_bytes.store(lane.granted(), std::memory_order_relaxed);
+}
+
+}  // namespace weir::broker
