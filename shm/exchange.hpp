@@ -5,7 +5,7 @@
 // ConsumerCell and behind it either a table of cursors (exclusive) or tables of notes and
 // assignments (shared).
 //
-//   exclusive   | ConsumerCell | cursor of lane 0 | cursor of lane 1 | ...       one word each
+//   exclusive   | ConsumerCell | cursor, reached of lane 0 | cursor, reached of lane 1 | ...
 //   shared      | ConsumerCell | note 0 | note 1 | ... | assignment 0 | assignment 1 | ...
 //
 // What the client writes here is input for the broker: it is copied once and checked against its
@@ -90,7 +90,7 @@ struct Assignment {  // written by the broker before it steps `assigned`
 static_assert(sizeof(Assignment) == 64);
 
 constexpr std::uint64_t exclusive_piece_bytes(std::uint32_t lanes) noexcept {
-    return round_up(sizeof(ConsumerCell) + lanes * sizeof(std::atomic<std::uint64_t>),
+    return round_up(sizeof(ConsumerCell) + lanes * 2 * sizeof(std::atomic<std::uint64_t>),
                     line_distance);
 }
 constexpr std::uint64_t shared_piece_bytes(std::uint32_t notes) noexcept {
@@ -107,8 +107,15 @@ struct ConsumerPiece {
         return *reinterpret_cast<ConsumerCell*>(base);  // NOLINT: shared bytes have this layout
     }
     std::atomic<std::uint64_t>& cursor(LaneId lane) const noexcept {
-        return reinterpret_cast<std::atomic<std::uint64_t>*>(base +
-                                                             sizeof(ConsumerCell))[lane];  // NOLINT
+        return reinterpret_cast<std::atomic<std::uint64_t>*>(
+            base + sizeof(ConsumerCell))[std::size_t{lane} * 2];  // NOLINT
+    }
+    // Where the furthest page of the lane begins that its consumer has stepped into: what lies
+    // between the cursor and there may be in its user's hands. Never a page too low, named before
+    // the page is stepped into.
+    std::atomic<std::uint64_t>& reached(LaneId lane) const noexcept {
+        return reinterpret_cast<std::atomic<std::uint64_t>*>(
+            base + sizeof(ConsumerCell))[std::size_t{lane} * 2 + 1];  // NOLINT
     }
     InFlightNote& note(std::uint32_t index) const noexcept {
         return reinterpret_cast<InFlightNote*>(base + sizeof(ConsumerCell))[index];  // NOLINT

@@ -19,7 +19,10 @@ bool LaneReader::next_page(std::atomic<PageRef>* entering) noexcept {
     if (word_at(pages_.bytes(next) + page_header_bytes).load(std::memory_order_acquire) == 0)
         return false;
     if (entering != nullptr) {
-        // relaxed: ordered against the loads below by the broker's membarrier (retract).
+        // relaxed: ordered against the loads below by the membarrier (retract). If the page
+        // went, this names one too many, until the reader steps on.
+        if (reached_ != nullptr) reached_->store(start, std::memory_order_relaxed);
+        // relaxed: as above.
         entering->store(next, std::memory_order_relaxed);
         // barrier: the page is named before the link is looked at again, in program order.
         std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -45,6 +45,10 @@ public:
     LaneReader() = default;
     LaneReader(PageView pages, LaneId lane) noexcept : pages_(pages), lane_(lane) {}
 
+    // From now on this reader names there how far it has come before it steps into a page, for one
+    // whose user holds pages that it has left (exchange.hpp, `reached`).
+    void show_reached(std::atomic<std::uint64_t>& reached) noexcept { reached_ = &reached; }
+
     // Stands at `position`, which lies in `page` (or at its end).
     void stand(PageRef page, Position position) noexcept {
         page_ = page;
@@ -138,6 +142,7 @@ private:
     PageRef page_ = 0;
     LaneId lane_ = 0;
     std::uint64_t damaged_ = 0;
+    std::atomic<std::uint64_t>* reached_ = nullptr;
 };
 
 }  // namespace weir

@@ -63,6 +63,7 @@ void TopicSource::add_if_ours(LaneId id, std::vector<Lane>& found) {
                          .slot = &slot,
                          .cursor = &cursor,
                          .reader = LaneReader(connection_->readable(), id)});
+    found.back().reader.show_reached(piece_.reached(id));
 }
 
 // Makes the list of lanes anew. The chain may change under the walk; then the generation is stepped
@@ -95,6 +96,10 @@ bool TopicSource::stand(Lane& lane, Position position) noexcept {
     const PageView pages = connection_->readable();
     const PageRef page = page_of(pages, *lane.slot, position);
     if (page == 0) return false;
+    std::atomic<std::uint64_t>& reached = piece_.reached(lane.id);
+    // relaxed: written by this side only; ordered as the store below.
+    if (reached.load(std::memory_order_relaxed) < position)
+        reached.store(position, std::memory_order_relaxed);  // relaxed: as above
     // relaxed: ordered against the second look by the broker's membarrier (enter and retract).
     piece_.cell().entering.store(page, std::memory_order_relaxed);
     // barrier: the page is named before it is looked for again, in program order.

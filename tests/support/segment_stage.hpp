@@ -215,7 +215,9 @@ struct TestSubscriber {
     std::map<std::pair<LaneId, std::uint64_t>, LaneReader> readers;  // by lane and birth
 
     // Everything that can be read now, of all lanes that it is attached to.
-    Texts drain() {
+    Texts drain() { return read(~std::size_t{0}, true); }
+    // Up to `most` messages; they stay in its hands if it does not `let_go`.
+    Texts read(std::size_t most, bool let_go) {
         Texts texts;
         for (LaneId lane = 0; lane < shared->control.limits.lanes; ++lane) {
             const Position cursor = piece.cursor(lane).load(std::memory_order_acquire);
@@ -224,15 +226,19 @@ struct TestSubscriber {
             if (cursor == 0 || (state != SlotState::live && state != SlotState::closed)) continue;
             LaneReader& reader =
                 readers.try_emplace({lane, slot.birth.load()}, shared->pages, lane).first->second;
+            reader.show_reached(piece.reached(lane));
             if (!reader.standing()) {
                 const PageRef page = page_of(shared->pages, slot, cursor);
                 if (page == 0) continue;
                 reader.stand(page, cursor);
             }
-            while (const RecordView view = reader.look(&piece.cell().entering)) {
+            while (texts.size() < most) {
+                const RecordView view = reader.look(&piece.cell().entering);
+                if (!view) break;
                 texts.push_back(text_of(view));
                 reader.pass(view);
             }
+            if (!let_go) continue;
             piece.cursor(lane).store(reader.position(), std::memory_order_release);
             set_lane_bit(shared->signals.head().passed, lane);
         }
