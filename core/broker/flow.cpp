@@ -54,17 +54,19 @@ bool Flow::turn() {
         if (lane && lane->anything_out()) back_.serve(*lane);
     decide();
     push_out();
+    keep_room();
+    tables_->direct.consumers.set_asks(back_.take_refused());
     publish();
     return more;
 }
 
 void Flow::decide() {
-    const Ledger& direct = tables_->direct.ledger();
-    const Bytes used = direct.used - std::min(leaving_, direct.used);
+    const Bytes in_use = tables_->direct.root.used();
+    const Bytes used = in_use - std::min(leaving_, in_use);
     const bool wanted = flowing_ ? used > marks_.resume : used >= marks_.threshold;
     if (wanted == flowing_) return;
     const std::uint64_t now = tables_->clock.now_ns();
-    const bool pressing = used >= direct.capacity / 10 * 9;
+    const bool pressing = used >= tables_->direct.root.limit() / 10 * 9;
     if (changed_ns_ != 0 && now - changed_ns_ < marks_.dwell_ns && !pressing) return;
     flowing_ = wanted;
     changed_ns_ = now;
@@ -74,7 +76,7 @@ void Flow::decide() {
 
 void Flow::push_out() {
     if (!flowing_) return;
-    const Bytes used = tables_->direct.ledger().used;
+    const Bytes used = tables_->direct.root.used();
     Bytes wanted = used > marks_.resume + leaving_ ? used - marks_.resume - leaving_ : 0;
     if (wanted == 0) return;
     std::vector<Lane*> lanes;
@@ -82,8 +84,6 @@ void Flow::push_out() {
         // A quarantined producer may still write where it has mapped.
         if (!lane || lane->pages.size() < 3 || lane->state == SlotState::quarantined) continue;
         const Destination& destination = tables_->destination_of(*lane);
-        // A topic's readers name what they hold in a way that is not asked yet.
-        if (destination.kind != DestinationKind::queue) continue;
         if (destination.policy.flow_to_disk == FlowToDisk::never) continue;
         lanes.push_back(lane.get());
     }
@@ -99,51 +99,72 @@ void Flow::push_out() {
     }
 }
 
-// J2: the first page that may leave, for its readers' sake.
-std::size_t Flow::head_end(const Lane& lane) const {
-    std::size_t index = 0;
-    while (index < lane.pages.size() && lane.pages[index].start <= lane.queue_cursor) ++index;
-    const Bytes kept = back_.window(lane);
-    for (Bytes ahead = 0; index < lane.pages.size() && ahead < kept; ++index)
-        ahead += lane.pages[index].bytes();
-    return index;
+// J2: where pages may leave, as far as readers are concerned: behind what each of them holds and
+// will need next, up to what the next one holds.
+std::vector<Flow::Stretch> Flow::between_readings(Lane& lane) const {
+    const auto behind = [&](Position position) {
+        const auto at =
+            std::upper_bound(lane.pages.begin(), lane.pages.end(), position,
+                             [](Position where, const Page& page) { return where < page.start; });
+        return static_cast<std::size_t>(at - lane.pages.begin());
+    };
+    std::vector<Stretch> free;
+    std::size_t first = 0;  // behind what the readings so far need; 0: there were none
+    for (const Reading& reading : readings(*tables_, lane)) {
+        // A cursor that equals a page's end is still in that page.
+        std::size_t held = behind(reading.from);
+        while (held > 0 && lane.pages[held - 1].end() >= reading.from) --held;
+        if (first != 0 && held > first) free.push_back({first, held});
+        std::size_t needed = behind(reading.to);
+        const Bytes kept = back_.window(*reading.drain);
+        for (Bytes ahead = 0; needed < lane.pages.size() && ahead < kept; ++needed)
+            ahead += lane.pages[needed].bytes();
+        first = std::max<std::size_t>({first, needed, 1});
+    }
+    if (first != 0) free.push_back({first, lane.pages.size()});
+    return free;
 }
 
-std::optional<Flow::Stretch> Flow::choose(const Lane& lane, Bytes wanted) const {
+std::optional<Flow::Stretch> Flow::choose(Lane& lane, Bytes wanted) const {
     const Position producer = producer_floor(*tables_, lane);
-    std::size_t last = lane.pages.size() - 1;
-    while (last > 0) {
-        const Page& page = lane.pages[last - 1];
+    std::size_t written = lane.pages.size() - 1;
+    while (written > 0) {
+        const Page& page = lane.pages[written - 1];
         const bool whole = page.end() <= producer && page.end() <= lane.counted.position &&
                            is_sealed(tables_->pages, page);
         if (whole) break;
-        --last;
+        --written;
     }
-    const std::size_t head = head_end(lane);
-    if (last <= head) return std::nullopt;
-    // From the back to the last gap, or as far as is wanted.
-    std::size_t first = last;
+    std::vector<Stretch> places = between_readings(lane);
+    for (; !places.empty(); places.pop_back()) {
+        const std::size_t head = places.back().first;
+        const std::size_t last = std::min(places.back().last, written);
+        if (last <= head) continue;
+        const std::size_t first = furthest(lane, {head, last}, wanted);
+        if (first < last) return Stretch{first, last};
+    }
+    return std::nullopt;
+}
+
+// Where to begin: behind the last gap, so that runs grow in order; if nothing is there, before it;
+// or as far from the end as is wanted.
+std::size_t Flow::furthest(const Lane& lane, Stretch place, Bytes wanted) const {
+    std::size_t first = place.last;
     Bytes bytes = 0;
     bool met_gap = false;
-    while (first > head && !met_gap) {
-        const Page& page = lane.pages[first - 1];
-        met_gap =
-            first < lane.pages.size() && gap_between(lane, page.end(), lane.pages[first].start);
-        if (met_gap) break;
-        if (!lane.anything_out() && bytes >= wanted) break;
-        bytes += page.bytes();
+    while (first > place.first) {
+        met_gap = first < lane.pages.size() &&
+                  gap_between(lane, lane.pages[first - 1].end(), lane.pages[first].start);
+        if (met_gap || (!lane.anything_out() && bytes >= wanted)) break;
+        bytes += lane.pages[first - 1].bytes();
         --first;
     }
-    if (met_gap && first == last) {
-        // Nothing behind the gap: what lies before it, from its end.
-        while (first > head && bytes < std::min(wanted, batch_bytes)) {
-            bytes += lane.pages[first - 1].bytes();
-            --first;
-        }
+    if (!met_gap || first != place.last) return first;
+    while (first > place.first && bytes < std::min(wanted, batch_bytes)) {
+        bytes += lane.pages[first - 1].bytes();
+        --first;
     }
-    first = std::max<std::size_t>(first, 1);
-    if (first >= last) return std::nullopt;
-    return Stretch{first, last};
+    return first;
 }
 
 Bytes Flow::push_out(Lane& lane, Bytes wanted) {
@@ -161,13 +182,18 @@ Bytes Flow::push_out(Lane& lane, Bytes wanted) {
         bytes += page.bytes();
         ++last;
     }
-    const Ledger& direct = tables_->direct.ledger();
-    const bool pressing = direct.used >= direct.capacity / 10 * 9;
+    const Account& direct = tables_->direct.root;
+    const bool pressing = direct.used() >= direct.limit() / 10 * 9;
     if (!clean && bytes < batch_bytes_least && last == stretch->last && !pressing) return 0;
     if (!clean && !store_->may_write(bytes)) return 0;
 
+    if (!charge_runs(lane, last - stretch->first)) return 0;
+
     std::vector<Page> out = take_out(*tables_, lane, stretch->first, last);
     if (out.empty()) return 0;
+    Destination& destination = tables_->destination_of(lane);
+    for (const Page& page : out)
+        destination.read_back_most = std::max(destination.read_back_most, page.bytes());
     if (clean) {
         for (Page& page : out) put_down(lane, page, page.copy);
         return bytes;
@@ -195,12 +221,40 @@ Bytes Flow::push_out(Lane& lane, Bytes wanted) {
     return bytes;
 }
 
+// Heap-like memory for the runs that there are, and that these pages could become.
+bool Flow::charge_runs(Lane& lane, std::size_t pages) const {
+    const std::size_t most = lane.spilled.size() + lane.leaving.size() + pages;
+    const std::size_t needed = (most + charged_runs - 1) / charged_runs;
+    if (needed < lane.run_charges.size()) lane.run_charges.resize(needed);
+    while (lane.run_charges.size() < needed) {
+        auto charge = tables_->destination_of(lane).heap_producers.charge(run_charge_bytes);
+        if (!charge) return false;
+        lane.run_charges.push_back(std::move(*charge));
+    }
+    return true;
+}
+
 // From here on the page is on disk only.
 void Flow::put_down(Lane& lane, Page& page, io::Extent extent) {
-    const auto units = static_cast<std::uint32_t>(page.units);
-    tables_->read_back_units = std::max<Units>(tables_->read_back_units, units);
     free_memory(*tables_, lane, page);
-    lane.spilled.add({page.start, extent, units, 1});
+    lane.spilled.add({page.start, extent, page.units, 1});
+}
+
+// F3, for as long as anything of a destination is out of memory.
+void Flow::keep_room() {
+    Bytes most = 0;
+    for (const auto& destination : tables_->destinations) {
+        if (!destination || destination->read_back_most == 0) continue;
+        const bool anything =
+            std::any_of(destination->lanes.begin(), destination->lanes.end(),
+                        [&](LaneId id) { return tables_->lane(id)->anything_out(); });
+        if (!anything) destination->read_back_most = 0;
+        for (const LaneId id : destination->lanes)
+            if (!tables_->lane(id)->anything_out()) tables_->lane(id)->run_charges.clear();
+        destination->direct_account.set_kept(destination->read_back_most);
+        most = std::max(most, destination->read_back_most);
+    }
+    tables_->direct.root.set_kept(most);
 }
 
 void Flow::written(const io::SpillOutcome& outcome) {
@@ -217,7 +271,10 @@ void Flow::written(const io::SpillOutcome& outcome) {
         }
         const Bytes bytes = one.page.bytes();
         leaving_ -= bytes;
-        if (outcome.error == 0 && !one.wanted) {
+        if (is_unneeded(*tables_, lane, one.page)) {
+            free_memory(*tables_, lane, one.page);
+            if (outcome.error == 0) store_->release(place, bytes);
+        } else if (outcome.error == 0 && !one.wanted) {
             put_down(lane, one.page, place);
         } else {
             if (outcome.error == 0) one.page.copy = place;
@@ -239,7 +296,6 @@ void Flow::publish() {
     const bool anything =
         std::any_of(tables_->lanes.begin(), tables_->lanes.end(),
                     [](const auto& lane) { return lane && lane->anything_out(); });
-    if (!anything) tables_->read_back_units = 0;
     // A consumer that passes a page is what reading back waits for.
     tables_->set_hungry(Tables::Hunger::pages_on_disk, anything);
     const io::Trouble trouble = space.trouble();

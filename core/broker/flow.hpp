@@ -55,9 +55,12 @@ private:
     void written(const io::SpillOutcome& outcome);
     void push_out();
     Bytes push_out(Lane& lane, Bytes wanted);
-    std::optional<Stretch> choose(const Lane& lane, Bytes wanted) const;
-    std::size_t head_end(const Lane& lane) const;
+    std::optional<Stretch> choose(Lane& lane, Bytes wanted) const;
+    std::vector<Stretch> between_readings(Lane& lane) const;
+    std::size_t furthest(const Lane& lane, Stretch place, Bytes wanted) const;
+    bool charge_runs(Lane& lane, std::size_t pages) const;
     void put_down(Lane& lane, Page& page, io::Extent extent);
+    void keep_room();
     void publish();
 
     Tables* tables_;

@@ -136,7 +136,11 @@ bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     if (outcome != Append::done && suited != needed) outcome = append_page(*tables_, lane, needed);
     reason = reason_of(outcome);
     // Memory is full because backlog cannot leave it: that is what has to be mended.
-    if (outcome == Append::full && tables_->disk_reason != WaitReason::none)
+    const bool would_flow =
+        tables_->destination_of(lane).policy.flow_to_disk == FlowToDisk::automatic;
+    const bool full = outcome == Append::full || outcome == Append::part_full ||
+                      outcome == Append::destination_limit;
+    if (full && would_flow && tables_->disk_reason != WaitReason::none)
         reason = tables_->disk_reason;
     return outcome == Append::done;
 }

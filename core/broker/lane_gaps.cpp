@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
 #include "shm/barrier.hpp"
 
@@ -22,7 +23,7 @@ void link(Tables& tables, Lane& lane, std::size_t index, PageRef next) {
 }
 
 // Behind the barrier: the first of pages[first, last) that nobody stands in or before.
-std::size_t first_unused(const Tables& tables, Lane& lane, std::size_t first, std::size_t last) {
+std::size_t first_unused(Tables& tables, Lane& lane, std::size_t first, std::size_t last) {
     const Destination& destination = tables.destination_of(lane);
     std::size_t free_from = first;
     for (const std::uint32_t slot : destination.consumers) {
@@ -33,11 +34,68 @@ std::size_t first_unused(const Tables& tables, Lane& lane, std::size_t first, st
             if (lane.pages[index].ref == named) free_from = index + 1;
     }
     accept_cursors(tables, lane);
-    while (free_from < last && lane.pages[free_from].start <= lane.queue_cursor) ++free_from;
+    for (const Reading& reading : readings(tables, lane))
+        for (std::size_t index = free_from; index < last; ++index)
+            if (lane.pages[index].start <= reading.to && lane.pages[index].end() >= reading.from)
+                free_from = index + 1;
     return free_from;
 }
 
 }  // namespace
+
+std::vector<Reading> readings(const Tables& tables, Lane& lane) {
+    std::vector<Reading> all;
+    if (tables.destination_of(lane).kind == DestinationKind::queue)
+        all.push_back({position_first, lane.queue_cursor, &lane.drain});
+    for (Attachment& attachment : lane.attachments) {
+        const ConsumerPiece& piece = tables.subscriptions[attachment.subscription]->piece;
+        // relaxed: ordered by the membarrier of whoever takes a page out; elsewhere a hint. A lie
+        // keeps pages of this lane in memory.
+        const Position reached = piece.reached(lane.id).load(std::memory_order_relaxed);
+        all.push_back({attachment.cursor, std::max(attachment.cursor, reached), &attachment.drain});
+    }
+    std::sort(all.begin(), all.end(),
+              [](const Reading& one, const Reading& other) { return one.from < other.from; });
+    return all;
+}
+
+bool is_unneeded(const Tables& tables, const Lane& lane, const Page& page) {
+    return tables.destination_of(lane).kind == DestinationKind::topic &&
+           page.end() < lowest_cursor(tables, lane);
+}
+
+void drop_unneeded(Tables& tables, Lane& lane) {
+    if (tables.destination_of(lane).kind != DestinationKind::topic || !lane.anything_out()) return;
+    const Position lowest = lowest_cursor(tables, lane);
+    bool dropped = false;
+    while (!lane.spilled.empty()) {
+        const Run& run = lane.spilled.all().front();
+        if (run.start + run.page_bytes() >= lowest) break;
+        const std::uint64_t pages =
+            std::min<std::uint64_t>(run.pages, (lowest - run.start - 1) / run.page_bytes());
+        const Run gone = lane.spilled.take_front(run.start, static_cast<std::uint32_t>(pages));
+        tables.copies_freed.push_back({gone.extent, gone.bytes()});
+        dropped = true;
+    }
+    // What is being read or written is dropped when the disk has answered.
+    for (std::size_t at = 0; at < lane.arriving.size();) {
+        Arriving& one = lane.arriving[at];
+        if (one.state == ArrivingState::reading || !is_unneeded(tables, lane, one.page)) {
+            ++at;
+            continue;
+        }
+        tables.copies_freed.push_back({one.page.copy, one.page.bytes()});
+        free_memory(tables, lane, one.page);
+        lane.arriving.erase(lane.arriving.begin() + static_cast<std::ptrdiff_t>(at));
+        dropped = true;
+    }
+    if (!dropped) return;
+    lane.lost_counted_to = std::max(lane.lost_counted_to, std::min(lowest, lane.next_start));
+    for (std::size_t index = 0; index + 1 < lane.pages.size(); ++index) {
+        if (lane.pages[index].end() >= lowest) break;
+        link_onward(tables, lane, index);
+    }
+}
 
 bool gap_between(const Lane& lane, Position from, Position to) {
     const Run* const run = lane.spilled.first_from(from);
@@ -74,10 +132,12 @@ std::vector<Page> take_out(Tables& tables, Lane& lane, std::size_t first, std::s
         if (from == last) link_onward(tables, lane, last - 1);
         link(tables, lane, first - 1, lane.pages[first].ref);
     }
+    if (from < last) leave_counted(lane, lane.pages[last - 1].end(), last);
     const auto begin = lane.pages.begin() + static_cast<std::ptrdiff_t>(from);
     const auto end = lane.pages.begin() + static_cast<std::ptrdiff_t>(last);
     std::vector<Page> taken(std::make_move_iterator(begin), std::make_move_iterator(end));
     lane.pages.erase(begin, end);
+    ++tables.pages_moved;
     for (const Page& page : taken) {
         // relaxed: for tools and a later broker.
         tables.control.page(page.ref).state.store(PageState::writing, std::memory_order_relaxed);
@@ -95,6 +155,7 @@ void put_in(Tables& tables, Lane& lane, Page page) {
         std::upper_bound(lane.pages.begin(), lane.pages.end(), page.start,
                          [](Position at, const Page& other) { return at < other.start; });
     const auto index = static_cast<std::size_t>(behind - lane.pages.begin());
+    ++tables.pages_moved;
     lane.pages.insert(behind, std::move(page));
     link_onward(tables, lane, index);
     if (index != 0) link_onward(tables, lane, index - 1);
@@ -108,6 +169,7 @@ void free_memory(Tables& tables, Lane& lane, Page& page) {
     slot.state.store(PageState::free, std::memory_order_relaxed);
     tables.units.give_back(unit_of_ref(page.ref), page.units);
     page.charge = {};
+    ++tables.pages_moved;
     // relaxed: a number for people.
     tables.slot(lane).direct_bytes.store(lane.granted(), std::memory_order_relaxed);
 }

@@ -7,8 +7,8 @@
 // stepped into before. That page, and those before it, are linked again.
 //
 //   J1  a link leads over a gap exactly if something of the lane is out of memory there
-//   J2  the pages that cursors stand in, and all before them, are never taken; nor is the last page
-//       of a lane, nor one that its producer has not sealed
+//   J2  a page that is in a reader's hands is never taken (`Reading`); nor is the first or the last
+//       page of a lane, nor one that its producer has not sealed
 #ifndef WEIR_CORE_BROKER_LANE_GAPS_HPP
 #define WEIR_CORE_BROKER_LANE_GAPS_HPP
 
@@ -18,6 +18,22 @@
 #include "core/broker/tables.hpp"
 
 namespace weir::broker {
+
+// Where one of the lane's readers stands: pages that touch [from, to] are in its hands. Of a queue
+// that is the page of the cursor, and all before it, where notes may point to; of an exclusive
+// subscription everything between its cursor and what it has reached, because its user may still
+// hold messages there. What lies before `from` no reading needs, or another one does.
+struct Reading {
+    Position from = 0;
+    Position to = 0;
+    Drain* drain = nullptr;
+};
+// In order of `from`. Its cursors must have been accepted.
+std::vector<Reading> readings(const Tables& tables, Lane& lane);
+
+// What is out of memory and before all readings is not needed any more: a slow subscriber left.
+void drop_unneeded(Tables& tables, Lane& lane);
+bool is_unneeded(const Tables& tables, const Lane& lane, const Page& page);
 
 // Something of the lane is out of memory, or on its way, at or behind `from` and before `to`.
 bool gap_between(const Lane& lane, Position from, Position to);

@@ -68,9 +68,6 @@ Append refused_by(LimitLevel level) noexcept {
 
 Append append_page(Tables& tables, Lane& lane, Units units) {
     const Bytes bytes = units * page_unit;
-    // F3 (flow.hpp): what is on disk must be able to come back.
-    if (tables.read_back_units != 0 && tables.units.free_units() < units + tables.read_back_units)
-        return Append::full;
     if (lane.next_start + bytes > position_limit) return Append::exhausted;
     auto charge = lane.account.charge(bytes, holder_of(tables, lane));
     if (!charge) return refused_by(charge.error().level);

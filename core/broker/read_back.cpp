@@ -4,7 +4,6 @@
 #include "core/base/log.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
-#include "core/broker/lane_gaps.hpp"
 
 namespace weir::broker {
 namespace {
@@ -26,18 +25,6 @@ std::uint64_t messages_before(const Tables& tables, const Page& page) {
     return tables.pages.header(page.ref).messages_before.load(std::memory_order_relaxed);
 }
 
-std::uint64_t messages_in(const Tables& tables, const Page& page) {
-    // SYNC(sealed) acquire: the counts are complete.
-    const std::uint64_t sealed =
-        tables.pages.header(page.ref).sealed.load(std::memory_order_acquire);
-    return sealed == 0 ? 0 : sealed - 1;
-}
-
-std::uint64_t payload_in(const Tables& tables, const Page& page) {
-    // relaxed: written before the page was sealed.
-    return tables.pages.header(page.ref).payload_bytes.load(std::memory_order_relaxed);
-}
-
 }  // namespace
 
 std::uint64_t page_tag(const Tables& tables, const Lane& lane, Position start) noexcept {
@@ -45,30 +32,34 @@ std::uint64_t page_tag(const Tables& tables, const Lane& lane, Position start) n
     return epoch << 53 | std::uint64_t{lane.id} << 41 | start / page_unit;
 }
 
-Bytes ReadBack::window(const Lane& lane) const noexcept {
-    return read_ahead_bytes(lane.drained_per_s, store_->counts().read_ns,
-                            tables_->direct.ledger().capacity);
+Bytes ReadBack::window(const Drain& drain) const noexcept {
+    return read_ahead_bytes(drain.per_s, store_->counts().read_ns, tables_->direct.root.limit());
 }
 
-void ReadBack::measure(Lane& lane) noexcept {
+void ReadBack::measure(Position at, Drain& drain) const noexcept {
     const std::uint64_t now = tables_->clock.now_ns();
-    const std::uint64_t span = now - lane.drained_at_ns;
+    const std::uint64_t span = now - drain.at_ns;
     if (span < rate_span_ns) return;
-    const Position cursor = lane.queue_cursor;
-    const Bytes drained = cursor > lane.drained_to ? cursor - lane.drained_to : 0;
-    const Bytes per_s = drained * 1000 / (span / ns_per_ms);
-    lane.drained_per_s = lane.drained_per_s / 2 + per_s / 2;
-    lane.drained_to = cursor;
-    lane.drained_at_ns = now;
+    const Bytes drained = at > drain.to ? at - drain.to : 0;
+    drain.per_s = drain.per_s / 2 + drained * 1000 / (span / ns_per_ms) / 2;
+    drain.to = at;
+    drain.at_ns = now;
 }
 
 void ReadBack::serve(Lane& lane) {
     accept_cursors(*tables_, lane);
-    measure(lane);
+    drop_unneeded(*tables_, lane);
     ask_alone(lane);
-    const auto at = page_index(lane, lane.queue_cursor);
+    for (const Reading& reading : readings(*tables_, lane)) {
+        measure(reading.to, *reading.drain);
+        serve(lane, reading);
+    }
+}
+
+void ReadBack::serve(Lane& lane, const Reading& reading) {
+    const auto at = page_index(lane, reading.to);
     if (!at) return;
-    const Bytes wanted = window(lane);
+    const Bytes wanted = window(*reading.drain);
     Bytes ahead = 0;
     std::size_t index = *at;
     for (; index + 1 < lane.pages.size() && ahead < wanted; ++index) {
@@ -102,7 +93,8 @@ void ReadBack::serve(Lane& lane) {
 
 // Memory for a page that comes back. Nothing of it is visible before it is linked.
 std::optional<Page> ReadBack::make_room(Lane& lane, Position start, std::uint32_t units) {
-    auto charge = lane.account.charge(units * page_unit);
+    auto charge = lane.read_back.charge(units * page_unit);
+    refused_ = refused_ || !charge;
     if (!charge) return std::nullopt;
     const auto unit = tables_->units.take(units);
     if (!unit) return std::nullopt;
@@ -118,6 +110,9 @@ std::optional<Page> ReadBack::make_room(Lane& lane, Position start, std::uint32_
     slot.lane.store(lane.id, std::memory_order_relaxed);
     slot.lane_birth.store(lane.birth, std::memory_order_relaxed);
     slot.state.store(PageState::reading, std::memory_order_relaxed);
+    ++tables_->pages_moved;
+    // relaxed: a number for people.
+    tables_->slot(lane).direct_bytes.store(lane.granted(), std::memory_order_relaxed);
     return page;
 }
 
@@ -198,8 +193,8 @@ void ReadBack::count_lost(Lane& lane, std::size_t index) {
     const Page& page = lane.pages[index];
     if (page.start <= lane.lost_counted_to || gap_between(lane, before.end(), page.start)) return;
     lane.lost_counted_to = page.start;
-    lane.damaged +=
-        less(page.messages_before, before.messages_before + messages_in(*tables_, before));
+    lane.damaged += less(page.messages_before,
+                         before.messages_before + page_content(tables_->pages, before).messages);
 }
 
 void ReadBack::link_arrived(Lane& lane) {
@@ -218,7 +213,7 @@ void ReadBack::link_arrived(Lane& lane) {
         if (sound) {
             const Page& last = lane.pages[*before];
             page.messages_before = messages_before(*tables_, page);
-            page.payload_before = last.payload_before + payload_in(*tables_, last);
+            page.payload_before = last.payload_before + page_content(tables_->pages, last).payload;
             put_in(*tables_, lane, std::move(page));
             count_lost(lane, *before + 1);
         } else {

@@ -24,8 +24,9 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
-#include "core/broker/tables.hpp"
+#include "core/broker/lane_gaps.hpp"
 #include "io/spill_store.hpp"
 
 namespace weir::broker {
@@ -53,13 +54,16 @@ public:
     // Links what has come, drops what is lost.
     void link_arrived(Lane& lane);
 
-    Bytes window(const Lane& lane) const noexcept;
+    Bytes window(const Drain& drain) const noexcept;
+    // Memory for a page was refused since it was asked last.
+    bool take_refused() noexcept { return std::exchange(refused_, false); }
     std::uint64_t pages_lost() const noexcept { return pages_lost_; }
 
 private:
+    void serve(Lane& lane, const Reading& reading);
     Bytes ask(Lane& lane, const Run& run, Bytes most);
     void ask_alone(Lane& lane);
-    void measure(Lane& lane) noexcept;
+    void measure(Position at, Drain& drain) const noexcept;
     std::optional<Page> make_room(Lane& lane, Position start, std::uint32_t units);
     void drop(Lane& lane, Page& page);
     void count_lost(Lane& lane, std::size_t index);
@@ -69,6 +73,7 @@ private:
     std::uint64_t asked_ever_ = 0;
     std::map<std::uint64_t, LaneId> asked_;
     std::uint64_t pages_lost_ = 0;
+    bool refused_ = false;
 };
 
 // Seeds a page's checksum: no two pages of a broker's life have the same lane and position.

@@ -69,11 +69,19 @@ struct CountedPlace {
     std::uint64_t payload = 0;
 };
 
+// How fast a position is moved on: what is read back ahead of it follows that.
+struct Drain {
+    Position to = 0;
+    std::uint64_t at_ns = 0;
+    Bytes per_s = 0;
+};
+
 // An exclusive subscription on one lane.
 struct Attachment {
     std::uint32_t subscription = nobody;
     Position cursor = 0;  // last accepted
     CountedPlace counted;
+    Drain drain;
     std::uint64_t messages_at_start = 0;  // of the lane when the subscription began
     Charge charge;
 };
@@ -109,13 +117,17 @@ struct Arriving {
 };
 
 struct Lane {
-    Lane(LaneId lane, std::uint32_t in, Account& above)
-        : id(lane), destination(in), account(LimitLevel::none, &above) {}
+    Lane(LaneId lane, std::uint32_t in, Account& producers, Account& consumers)
+        : id(lane),
+          destination(in),
+          account(LimitLevel::none, &producers),
+          read_back(LimitLevel::none, &consumers) {}
 
     const LaneId id;
     const std::uint32_t destination;
-    Account account;  // direct-like
-    Charge charge;    // heap-like: this object
+    Account account;    // direct-like
+    Account read_back;  // direct-like: pages that came back from disk
+    Charge charge;      // heap-like: this object
 
     SlotState state = SlotState::live;
     std::uint32_t session = nobody;
@@ -157,18 +169,17 @@ struct Lane {
 
     // Out of memory: all three by position.
     SpilledRuns spilled;
+    std::vector<Charge> run_charges;  // heap-like: each for `charged_runs` of them
     std::deque<Leaving> leaving;
     std::deque<Arriving> arriving;
     Position lost_counted_to = 0;  // what was lost before it is part of `damaged`
-    Position drained_to = 0;       // for the rate at which its readers drain it
-    std::uint64_t drained_at_ns = 0;
-    Bytes drained_per_s = 0;
+    Drain drain;                   // queue: of the cursor
 
     bool anything_out() const noexcept {
         return !spilled.empty() || !leaving.empty() || !arriving.empty();
     }
     bool live() const noexcept { return state == SlotState::live; }
-    Bytes granted() const noexcept { return account.used(); }
+    Bytes granted() const noexcept { return account.used() + read_back.used(); }
 };
 
 struct Subscription {
@@ -246,6 +257,7 @@ struct Destination {
     EndedBooks ended;
     ShortageState shortage;
     std::uint64_t idle_since_ns = 0;  // 0: in use
+    Bytes read_back_most = 0;         // the largest page that may have to come back from disk
     bool kept = false;                // stays although nobody uses it (policies.hpp)
 
     bool has_claims() const noexcept { return claims.base != nullptr; }
@@ -295,6 +307,8 @@ inline constexpr Bytes destination_object_bytes = sizeof(Destination) + 1536;
 inline constexpr Bytes subscription_object_bytes = sizeof(Subscription) + 512;
 inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
 inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
+inline constexpr std::size_t charged_runs = 64;
+inline constexpr Bytes run_charge_bytes = charged_runs * 64;
 inline constexpr Bytes range_bytes = 2 * sizeof(Outstanding);
 
 // While it exists the tables in `control` are being changed (control.hpp, C5).
@@ -348,13 +362,12 @@ struct Tables {
     std::uint64_t sessions_ever = 0;
     std::uint64_t subscriptions_ever = 0;
     std::uint64_t closings_ever = 0;
-    std::uint64_t pages_moved = 0;  // counts pages that were granted or freed
+    std::uint64_t pages_moved = 0;  // counts pages that came or went anywhere
     bool stopping = false;
     std::uint32_t hunger = 0;  // of Hunger
-    // Flow to disk (flow.hpp): places on disk of pages that were freed; what producers leave free
-    // for pages to come back; why backlog cannot leave memory now.
+    // Flow to disk (flow.hpp): places on disk of pages that were freed; why backlog cannot leave
+    // memory now.
     std::vector<std::pair<io::Extent, Bytes>> copies_freed;
-    Units read_back_units = 0;
     WaitReason disk_reason = WaitReason::none;
     bool direct_failed = false;  // a later slice of direct could not be allocated
 

@@ -115,6 +115,61 @@ TEST_F(FlowTest, FourTimesTheDirectMemoryWaitsOnDiskAndComesBackInOrder) {
     EXPECT_EQ(books.damaged.load(), 0U);
 }
 
+// A producer that has left a page and stands in the next one without a record there: the count is
+// at the end of a sealed page, which may leave memory. Once it then went on at the page granted
+// next, thousands of messages later, and nothing behind was ever freed.
+TEST_F(FlowTest, APageAtWhoseEndTheCountStandsLeavesMemoryWithoutLosingCount) {
+    auto producer = stage.producer(stage.session(), "queue://big");
+    const std::uint64_t count = 4 * direct_bytes / message_bytes;
+    const std::uint64_t bytes = record_bytes(0, message_bytes);
+    for (int stuck = 0; sent < count && stuck < 100;) {
+        if (std::byte* const record = producer.writer.claim(bytes)) {
+            const std::string text = message(sent++);
+            std::memcpy(record + commit_word_bytes, text.data(), text.size());
+            producer.writer.commit(record, commit_word(RecordKind::message, 0, text.size()));
+            producer.stop_asking();
+            stuck = 0;
+            continue;
+        }
+        if (producer.writer.advance(bytes) != ClaimStatus::ok) {
+            producer.ask(bytes);
+            ++stuck;
+        }
+        rounds(20);  // it stands in its next page, or waits for one
+        stage.clock.advance_ns(20 * ns_per_ms);
+    }
+    ASSERT_EQ(sent, count);
+    rounds();
+    EXPECT_GT(disk_used(), 2 * direct_bytes);
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), sent);
+    auto worker = stage.worker(stage.session(), "queue://big");
+    consume(worker, sent);
+    EXPECT_EQ(received, sent);
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
+    rest();
+    EXPECT_EQ(files.names(), 0U);
+    EXPECT_EQ(disk_used(), 0U);
+}
+
+TEST_F(FlowTest, AProducerMayLeaveWhileItsPagesAreBeingWritten) {
+    const std::uint32_t session = stage.session();
+    auto producer = stage.producer(session, "queue://big");
+    const std::uint64_t count = 2 * direct_bytes / message_bytes;
+    while (sent < count && files.write_sizes.empty()) {
+        if (producer.send(message(sent))) ++sent;
+        stage.clock.advance_ns(5 * ns_per_ms);
+        round();
+    }
+    ASSERT_FALSE(files.write_sizes.empty());
+    stage.segment->end_session(session, Ending::died);
+    rounds();
+    auto worker = stage.worker(stage.session(), "queue://big");
+    consume(worker, sent);
+    EXPECT_EQ(received, sent);
+    rest();
+    EXPECT_EQ(disk_used(), 0U);
+}
+
 TEST_F(FlowTest, BelowTheThresholdNothingIsWritten) {
     auto producer = stage.producer(stage.session(), "queue://small");
     const std::uint64_t count = direct_bytes / 2 / message_bytes;
@@ -190,6 +245,113 @@ TEST_F(FlowTest, APageThatRottedIsOneGapWithItsMessageCount) {
     EXPECT_EQ(expected, count);
     EXPECT_EQ(gaps, 1U);
     EXPECT_EQ(stage.books(producer.destination).damaged.load(), count - received);
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
+}
+
+// Of a topic with a subscriber that does not read and one that keeps up.
+class TopicFlowTest : public FlowTest {
+protected:
+    // Sends up to `count` messages and lets the fast one read each piece of them.
+    void flood(std::uint64_t count) {
+        int stuck = 0;
+        while (sent < count && stuck < 50) {
+            const std::uint64_t before = sent;
+            produce(producer, std::min(count, sent + 200));
+            check(fast.drain(), fast_received);
+            rounds(20);
+            stage.clock.advance_ns(20 * ns_per_ms);
+            stuck = sent == before ? stuck + 1 : 0;
+            ASSERT_EQ(fast_received, sent) << "the fast one has to wait";
+        }
+        ASSERT_EQ(sent, count);
+    }
+    static void check(const Texts& texts, std::uint64_t& next) {
+        for (const std::string& text : texts) ASSERT_EQ(text, message(next++)) << "out of order";
+    }
+    void read_all(test::TestSubscriber& subscriber, std::uint64_t& next) {
+        for (int stuck = 0; next < sent && stuck < 300;) {
+            const std::uint64_t before = next;
+            check(subscriber.drain(), next);
+            rounds(20);
+            stage.clock.advance_ns(5 * ns_per_ms);
+            stuck = next == before ? stuck + 1 : 0;
+        }
+        EXPECT_EQ(next, sent);
+    }
+    // What its user holds: where the pages from its cursor to its reader begin, by their slots.
+    std::map<PageRef, Position> held_pages(const test::TestSubscriber& subscriber) const {
+        std::map<PageRef, Position> held;
+        const LaneReader& reader = subscriber.readers.begin()->second;
+        PageRef page = page_of(stage.shared.pages, producer.slot(),
+                               subscriber.piece.cursor(producer.lane).load());
+        while (stage.shared.pages.has(page)) {
+            held[page] = stage.shared.pages.slot(page).start.load();
+            if (page == reader.page()) break;
+            page = stage.shared.pages.slot(page).next.load();
+        }
+        return held;
+    }
+
+    static constexpr std::uint64_t plenty = 4 * direct_bytes / message_bytes;
+    test::TestSubscriber slow = stage.subscriber(stage.session(), "topic://news");
+    test::TestSubscriber fast = stage.subscriber(stage.session(), "topic://news");
+    test::TestProducer producer = stage.producer(stage.session(), "topic://news");
+    std::uint64_t slow_received = 0;
+    std::uint64_t fast_received = 0;
+};
+
+TEST_F(TopicFlowTest, ASlowSubscriberMakesWhatTheFastOneHasPassedFlowToDisk) {
+    flood(plenty);
+    EXPECT_GT(disk_used(), 2 * direct_bytes);
+    read_all(slow, slow_received);
+    rest();
+    EXPECT_EQ(disk_used(), 0U);
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
+    EXPECT_EQ(stage.books(producer.destination).damaged.load(), 0U);
+}
+
+TEST_F(TopicFlowTest, WhatASubscribersUserHoldsStaysInMemory) {
+    // More than what flow leaves in memory: the rest has to do with less.
+    while (slow_received * message_bytes < direct_bytes / 100 * 80) {
+        flood(sent + 100);
+        check(slow.read(100, false), slow_received);
+        ASSERT_FALSE(HasFailure());
+    }
+    const auto held = held_pages(slow);
+    ASSERT_GT(held.size(), 10U);
+    flood(plenty);
+    EXPECT_GT(disk_used(), direct_bytes);
+    for (const auto& [page, start] : held)
+        EXPECT_EQ(stage.shared.pages.slot(page).start.load(), start);
+    read_all(slow, slow_received);
+}
+
+TEST_F(TopicFlowTest, TwoSlowSubscribersAtDifferentPlacesBothReadInOrder) {
+    auto late = stage.subscriber(stage.session(), "topic://news");
+    std::uint64_t late_received = 0;
+    flood(plenty / 2);
+    check(late.drain(), late_received);  // as far as it goes without the disk
+    for (int turn = 0; turn < 40; ++turn) {
+        check(late.drain(), late_received);
+        rounds(20);
+        stage.clock.advance_ns(5 * ns_per_ms);
+    }
+    EXPECT_GT(late_received, 100U);
+    flood(plenty);
+    read_all(late, late_received);
+    read_all(slow, slow_received);
+    rest();
+    EXPECT_EQ(disk_used(), 0U);
+}
+
+TEST_F(TopicFlowTest, WhatWasOnDiskForASubscriberThatLeavesIsGivenBack) {
+    flood(plenty);
+    EXPECT_GT(disk_used(), 2 * direct_bytes);
+    ASSERT_TRUE(stage.segment->close_consumer(slow.session, slow.subscription));
+    rest();
+    EXPECT_EQ(disk_used(), 0U);
+    EXPECT_EQ(files.names(), 0U);
+    flood(plenty + 500);
     EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
 }
 
