@@ -61,12 +61,12 @@ constexpr bool binds(PolicyKey key) noexcept {
     switch (key) {
         case PolicyKey::limit:
         case PolicyKey::reserve:
+        case PolicyKey::high_water:
         case PolicyKey::page_size:
         case PolicyKey::max_message:
         case PolicyKey::flow_to_disk:
         case PolicyKey::max_producers:
         case PolicyKey::max_consumers: return true;
-        case PolicyKey::high_water:
         case PolicyKey::overflow:
         case PolicyKey::fail_after:
         case PolicyKey::slow_subscriber:
