@@ -21,9 +21,9 @@ namespace weir {
 
 // Bytes of heap-like memory that one object of a kind is charged. Written before the magic.
 struct HeapSizes {
-    std::uint64_t tables;        // the broker's fixed tables, beside control and signals
-    std::uint64_t session;       // without its exchange
-    std::uint64_t destination;   // without its claims
+    std::uint64_t tables;       // the broker's fixed tables, beside control and signals
+    std::uint64_t session;      // without its exchange
+    std::uint64_t destination;  // without its claims
     std::uint64_t lane;
     std::uint64_t subscription;  // without its ranges and attachments
     std::uint64_t attachment;    // one per exclusive subscription and lane
@@ -45,13 +45,13 @@ constexpr int descriptor_of(std::uint32_t shown) noexcept { return static_cast<i
 // The broker's own recount: books minus what was found. All zero is what must stand here. Numbers
 // for people and tests, each read alone.
 struct SelfCount {
-    std::atomic<std::int64_t> direct;       // bytes
-    std::atomic<std::int64_t> heap;         // bytes
-    std::atomic<std::int64_t> messages;     // in sealed pages
-    std::atomic<std::uint64_t> passes;      // over everything, so far
-    std::atomic<std::uint64_t> pages;       // looked at so far
-    std::atomic<std::uint64_t> drifts;      // differences found so far, also those that are gone
-    std::atomic<std::uint64_t> drifted_ns;  // CLOCK_MONOTONIC of the last one, 0: never
+    std::atomic<std::int64_t> direct;         // bytes
+    std::atomic<std::int64_t> heap;           // bytes
+    std::atomic<std::int64_t> messages;       // in sealed pages
+    std::atomic<std::uint64_t> passes;        // over everything, so far
+    std::atomic<std::uint64_t> pages;         // looked at so far
+    std::atomic<std::uint64_t> drifts;        // differences found so far, also those that are gone
+    std::atomic<std::uint64_t> drifted_ns;    // CLOCK_MONOTONIC of the last one, 0: never
     std::atomic<std::uint32_t> drifted_lane;  // LaneId + 1 of the last one, 0: it was no lane's
     std::atomic<std::uint32_t> resting;       // 1: a whole pass found nothing changed
 };

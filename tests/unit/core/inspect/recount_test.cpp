@@ -153,7 +153,8 @@ TEST(Examinations, OfTheSameNumbersAtOtherPositionsFindMovement) {
         seen.differences.push_back({Resource::messages, "queue://busy", "", 0, 1, ++looks});
         return seen;
     };
-    const Examination found = examine(look, [] {}, 10);
+    const Examination found = examine(
+        look, [] {}, 10);
     EXPECT_EQ(looks, 10u);
     EXPECT_EQ(said(found.drift), "");
     EXPECT_EQ(found.moving.size(), 1u);
