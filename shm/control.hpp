@@ -29,7 +29,7 @@
 namespace weir {
 
 inline constexpr std::uint64_t control_magic = 0x314c4f5254'4e4f43;  // "CONTROL1", little endian
-inline constexpr std::uint32_t layout_version = 3;
+inline constexpr std::uint32_t layout_version = 4;
 inline constexpr std::size_t name_bytes = 256;  // 255 characters and a zero
 
 enum class SlotState : std::uint32_t { free = 0, live = 1, closed = 2, quarantined = 3, ended = 4 };
@@ -146,6 +146,8 @@ struct Books {  // written by the broker between two steps of books_generation
     std::atomic<std::uint64_t> disk_bytes;
     std::atomic<std::uint64_t> redelivered;
     std::atomic<std::uint64_t> damaged;  // records that were skipped because they were nonsense
+    std::atomic<std::uint64_t> dropped;  // messages given up to make room, the oldest first
+    std::atomic<std::uint64_t> dropped_newest;  // messages that their producers gave up unsent
 };
 
 // The policy in force for a destination, for its producers and for tools. Only the broker acts by
@@ -191,7 +193,7 @@ struct DestinationSlot {
     std::atomic<std::uint64_t> settled_ns;  // CLOCK_MONOTONIC of these books
     char name[name_bytes];                  // with scheme, zero-terminated
 };
-static_assert(sizeof(DestinationSlot) == 696);
+static_assert(sizeof(DestinationSlot) == 712);
 
 // How far a producer may write, in one word:
 //
@@ -234,6 +236,11 @@ struct LaneSlot {
     std::atomic<PageRef> first_page;     // oldest page still linked, 0: none
     std::atomic<PageRef> producer_page;  // where the producer starts when it has no page
     std::atomic<std::uint64_t> window_bytes;  // how far ahead the stop is kept; 0: ask each time
+    // A meter: what may be sent beside the stop, in the producer's own count (ProducerCell.sent_*).
+    // Rates and depths are of messages and payload, while positions also count headers and page
+    // ends. The producer may send while its count stays below; 0: not metered.
+    std::atomic<std::uint64_t> message_stop;
+    std::atomic<std::uint64_t> payload_stop;
 
     alignas(line_distance) std::atomic<SlotState> state;
     std::atomic<std::uint32_t> destination;  // slot number
@@ -244,6 +251,7 @@ struct LaneSlot {
     std::atomic<std::uint64_t> direct_bytes;
     std::atomic<std::uint64_t> waiting_since_ns;  // CLOCK_MONOTONIC, 0: not waiting
     std::atomic<std::uint64_t> queue_cursor;      // queue: the shared cursor as last accepted
+    std::atomic<std::uint64_t> floor;  // position below which backlog was given up, 0: none was
 };
 static_assert(sizeof(LaneSlot) == 2 * line_distance);
 
@@ -264,9 +272,10 @@ struct SubscriptionSlot {  // one per consumer
     std::atomic<std::uint64_t> messages_out;
     std::atomic<std::uint64_t> depth_messages;
     std::atomic<std::uint64_t> direct_bytes;  // pages read back for it
+    std::atomic<std::uint64_t> dropped;       // messages that were given up before it read them
     char pattern[name_bytes];
 };
-static_assert(sizeof(SubscriptionSlot) == 328);
+static_assert(sizeof(SubscriptionSlot) == 336);
 
 struct SessionSlot {
     std::atomic<SlotState> state;

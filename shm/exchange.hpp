@@ -19,7 +19,7 @@
 #ifndef WEIR_SHM_EXCHANGE_HPP
 #define WEIR_SHM_EXCHANGE_HPP
 
-#include "shm/units.hpp"
+#include "shm/control.hpp"
 
 namespace weir {
 
@@ -27,15 +27,26 @@ inline constexpr std::uint64_t exchange_block_bytes = 64 * 1024;
 inline constexpr std::uint32_t note_records_max = 64;  // one bit of a mask each
 inline constexpr std::uint32_t assignments_max = 64;   // per consumer, a ring
 
+enum class ProducerWaiting : std::uint32_t {
+    no = 0,
+    in_line = 1,  // for a grant, until it is given
+    once = 2,     // for an answer: with nothing to grant it wants to know why
+};
+
 struct ProducerCell {  // written by the producer
     // The record that is being written, 0: none (see is_writing below). Hot: one plain store per
     // record.
     alignas(line_distance) std::atomic<std::uint64_t> announced;
     // The page that is being written, or being entered.
     std::atomic<PageRef> page;
-    std::atomic<std::uint32_t> waiting;  // 1 while the producer waits for a grant
+    std::atomic<ProducerWaiting> waiting;
     // Bytes of the largest record that found no room (commit word included), for the next grant.
     std::atomic<std::uint64_t> wanted;
+    std::atomic<Overflow> on_full;  // what this send does if there is no grant
+    std::atomic<std::uint32_t> reserved;
+    std::atomic<std::uint64_t> sent_messages;   // while metered (LaneSlot.message_stop): claimed
+    std::atomic<std::uint64_t> sent_payload;    // so far, whatever became of the claims
+    std::atomic<std::uint64_t> dropped_newest;  // messages given up unsent
 };
 static_assert(sizeof(ProducerCell) == line_distance);
 
@@ -88,6 +99,33 @@ struct Assignment {  // written by the broker before it steps `assigned`
     std::atomic<std::uint64_t> redelivered;  // mask: delivered before, to be flagged
 };
 static_assert(sizeof(Assignment) == 64);
+
+// An exclusive cursor, in one word:
+//
+//   63                         53 52                                0
+//   +---------------------------+----------------------------------+
+//   | held: 4 KiB units of the  | position: everything before it   |
+//   | lane behind the position  | is acknowledged                  |
+//   +---------------------------+----------------------------------+
+//
+// Held is what was given out of a lane that is not being looked at and is not acknowledged yet: the
+// units from the one in which the position lies, counted from 1. Its pages are in somebody's hands
+// and are not given up. 0: nothing is.
+inline constexpr std::uint64_t held_units_max = 2047;  // and all that lies behind
+constexpr std::uint64_t exclusive_cursor(Position position, std::uint64_t held_units) noexcept {
+    return (held_units < held_units_max ? held_units : held_units_max) << 53 | position;
+}
+constexpr Position exclusive_position(std::uint64_t word) noexcept {
+    return word & (position_limit - 1);
+}
+constexpr std::uint64_t exclusive_held_units(std::uint64_t word) noexcept { return word >> 53; }
+// How many units are held when messages up to `end` were given out and not acknowledged.
+constexpr std::uint64_t held_units(Position cursor, Position end) noexcept {
+    return end <= cursor ? 0 : (end - 1) / page_unit - cursor / page_unit + 1;
+}
+static_assert(held_units(4096, 4096) == 0 && held_units(4096, 4104) == 1);
+static_assert(held_units(4096, 8192) == 1 && held_units(4096, 8200) == 2);
+static_assert(exclusive_position(exclusive_cursor(4096, 9999)) == 4096);
 
 constexpr std::uint64_t exclusive_piece_bytes(std::uint32_t lanes) noexcept {
     return round_up(sizeof(ConsumerCell) + lanes * sizeof(std::atomic<std::uint64_t>),

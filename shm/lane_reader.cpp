@@ -27,7 +27,9 @@ bool LaneReader::next_page(std::atomic<PageRef>* entering) noexcept {
     // relaxed: only compared; ordered behind the first word by its acquire.
     if (pages_.slot(page_).next.load(std::memory_order_relaxed) != next ||
         // relaxed: as above.
-        pages_.slot(next).start.load(std::memory_order_relaxed) != start) {
+        pages_.slot(next).start.load(std::memory_order_relaxed) != start ||
+        // A reader whose pages may be taken does not step into one that is being given up.
+        (entering != nullptr && is_being_given_up(next))) {
         // relaxed: as above.
         if (entering != nullptr) entering->store(page_, std::memory_order_relaxed);
         return false;

@@ -174,6 +174,23 @@ public:
         return stop < tail_ + lane_->window_bytes.load(std::memory_order_relaxed) / 2;
     }
 
+    // Announces the next claim before it is made, for whoever has to look at a bound of its own
+    // between the two; `withdraw` if it is not made. Off the hot path.
+    void announce() noexcept {
+        // relaxed: ordered against what follows by the broker's membarrier.
+        if (open_ == 0)
+            cell_->announced.store(tail_ | announcement_stays, std::memory_order_relaxed);
+        // barrier: the announcement is stored before the bound is loaded, in program order.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    void withdraw() noexcept { take_back_announcement(); }
+    // True when a claim of `bytes` would find room in the page being written. Off the hot path.
+    bool has_room(std::uint64_t bytes) const noexcept {
+        // relaxed: as in `claim`, which looks again.
+        const std::uint64_t stop = lane_->stop_and_revocations.load(std::memory_order_relaxed);
+        return tail_ + bytes <= page_end_ && stop_allows(stop, revocations_, tail_ + bytes);
+    }
+
     Position tail() const noexcept { return tail_; }
     PageRef page() const noexcept { return page_; }
     std::uint32_t open_claims() const noexcept { return open_; }

@@ -36,6 +36,7 @@ enum class PageState : std::uint32_t {
     free = 0,
     granted = 1,      // linked in its lane's chain, or about to be
     quarantined = 2,  // its session ended without proof of death: kept until there is one
+    giving_up = 3,    // may be dropped unread: a reader that names it now does not read it
 };
 
 struct PageSlot {

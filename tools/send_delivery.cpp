@@ -37,6 +37,13 @@ Delivery::Delivery(Producer producer, const DeliveryPlan& plan, std::uint64_t la
       own_waiting_(own_waiting),
       began_ns_(monotonic_ns()) {}
 
+// What the user said, else the destination's policy; 0: for ever.
+std::uint64_t Delivery::patience() const {
+    const auto policy = producer_.policy_timeout();
+    if (plan_.timeout_ns != 0 || !policy) return plan_.timeout_ns;
+    return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(policy->count()));
+}
+
 // False if a stop was asked for.
 bool Delivery::wait_for_turn() {
     if (plan_.rate_per_s > 0) {
@@ -64,7 +71,8 @@ Delivery::Step Delivery::until_room(std::size_t bytes, const std::string& source
         progress_.idle();
         const std::uint64_t now_ns = monotonic_ns();
         if (waiting_since_ns == 0) waiting_since_ns = now_ns - std::min(now_ns, slice_ns);
-        if (plan_.timeout_ns != 0 && now_ns - waiting_since_ns >= plan_.timeout_ns)
+        const std::uint64_t patience_ns = patience();
+        if (patience_ns != 0 && now_ns - waiting_since_ns >= patience_ns)
             return refuse(*failed, bytes, source);
     }
 }
@@ -84,6 +92,7 @@ Delivery::Step Delivery::claim(std::size_t bytes, const Envelope& envelope,
                                const std::string& source, OpenMessage& open) {
     return until_room(bytes, source, [&]() -> std::optional<SendError> {
         auto claimed = producer_.claim(bytes, {.envelope = envelope.empty() ? nullptr : &envelope});
+        if (!claimed && claimed.error() == SendError::dropped) return std::nullopt;
         if (!claimed) return claimed.error();
         open = std::move(*claimed);
         return std::nullopt;

@@ -50,6 +50,7 @@ private:
     Delivery(Producer producer, const DeliveryPlan& plan, std::uint64_t largest, bool own_waiting);
 
     bool wait_for_turn();
+    std::uint64_t patience() const;
     template <class Try>
     Step until_room(std::size_t bytes, const std::string& source, const Try& try_once);
     Step refuse(SendError error, std::size_t bytes, const std::string& source);

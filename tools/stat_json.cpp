@@ -59,6 +59,8 @@ json destination_json(const inspect::DestinationBooks& books) {
             {"shortage", shortage_json(books.shortage)},
             {"redelivered", books.redelivered},
             {"damaged", books.damaged},
+            {"dropped", books.dropped},
+            {"dropped_newest", books.dropped_newest},
             {"moving", books.moving}};
 }
 

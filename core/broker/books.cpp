@@ -16,9 +16,16 @@ struct Totals {
     std::uint64_t in = 0;
     std::uint64_t out = 0;
     std::uint64_t damaged = 0;
+    std::uint64_t dropped_newest = 0;
     Depth depth;
     Depth pending;  // a queue's: the part of its depth that nobody was given yet
 };
+
+// What the producer says that it gave up; nobody else can know.
+std::uint64_t dropped_by_producer(const Lane& lane) {
+    // relaxed: a number for people.
+    return lane.cell != nullptr ? lane.cell->dropped_newest.load(std::memory_order_relaxed) : 0;
+}
 
 void add_range(const Tables& tables, const Range& range, std::uint64_t due, Depth& depth) {
     const Lane* const lane = tables.lane(range.lane);
@@ -77,13 +84,15 @@ Totals count_topic(Tables& tables, const Destination& topic) {
         for (Attachment& attachment : lane.attachments) {
             attachment.counted =
                 count_before(tables.pages, lane, attachment.counted, attachment.cursor);
-            totals.out += less(attachment.counted.messages, attachment.messages_at_start);
+            totals.out += attachment.messages_out();
             const auto at =
                 std::find(topic.consumers.begin(), topic.consumers.end(), attachment.subscription);
             if (at == topic.consumers.end()) continue;
             Depth& depth = depths[static_cast<std::size_t>(at - topic.consumers.begin())];
-            depth.messages += less(lane.counted.messages, attachment.counted.messages);
-            depth.payload += less(lane.counted.payload, attachment.counted.payload);
+            depth.messages += less(lane.counted.messages,
+                                   attachment.counted.messages + attachment.messages_missing());
+            depth.payload += less(lane.counted.payload,
+                                  attachment.counted.payload + attachment.payload_missing());
         }
     }
     for (const Depth& depth : depths)
@@ -116,6 +125,10 @@ void publish(Tables& tables, const Destination& destination, const Totals& total
     slot.pending_bytes.store(totals.pending.payload, std::memory_order_release);
     // SYNC(books) release: as above.
     slot.settled_ns.store(tables.clock.now_ns(), std::memory_order_release);
+    // SYNC(books) release: as above.
+    books.dropped.store(destination.ended.dropped, std::memory_order_release);
+    // SYNC(books) release: as above.
+    books.dropped_newest.store(totals.dropped_newest, std::memory_order_release);
     // SYNC(books) release: even: the numbers are those of one moment.
     slot.books_generation.fetch_add(1, std::memory_order_release);
 }
@@ -129,9 +142,9 @@ void publish_subscriptions(Tables& tables) {
         if (!lane) continue;
         for (const Attachment& attachment : lane->attachments) {
             depths[attachment.subscription].messages +=
-                less(lane->counted.messages, attachment.counted.messages);
-            out[attachment.subscription] +=
-                less(attachment.counted.messages, attachment.messages_at_start);
+                less(lane->counted.messages,
+                     attachment.counted.messages + attachment.messages_missing());
+            out[attachment.subscription] += attachment.messages_out();
         }
     }
     for (const auto& subscription : tables.subscriptions) {
@@ -152,6 +165,7 @@ void publish_subscriptions(Tables& tables) {
 Depth settle_destination(Tables& tables, Destination& destination) {
     std::uint64_t in = destination.ended.messages_in;
     std::uint64_t damaged = destination.ended.damaged;
+    std::uint64_t dropped_newest = destination.ended.dropped_newest;
     for (const LaneId id : destination.lanes) {
         Lane& lane = *tables.lane(id);
         // Cursors before counts: what a consumer has read is then counted as well.
@@ -159,6 +173,7 @@ Depth settle_destination(Tables& tables, Destination& destination) {
         count_forward(tables.pages, lane, everything, count_steps_max);
         in += lane.counted.messages;
         damaged += lane.damaged;
+        dropped_newest += dropped_by_producer(lane);
         // relaxed: a number for people.
         tables.slot(lane).messages_in.store(lane.counted.messages, std::memory_order_relaxed);
     }
@@ -166,7 +181,8 @@ Depth settle_destination(Tables& tables, Destination& destination) {
     Totals totals = is_queue ? count_queue(tables, destination) : count_topic(tables, destination);
     totals.in = in;
     totals.damaged = damaged;
-    totals.out = is_queue ? in - std::min(in, totals.depth.messages)
+    totals.dropped_newest = dropped_newest;
+    totals.out = is_queue ? less(in, totals.depth.messages + destination.ended.dropped)
                           : totals.out + destination.ended.messages_out;
     publish(tables, destination, totals);
     return totals.depth;

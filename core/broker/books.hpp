@@ -8,9 +8,10 @@
 //
 //   in       messages before the first zero word of each lane, and of lanes that ended
 //   queue    depth = in - before the cursor + what consumers hold or shall get again;
-//            out = in - depth
-//   topic    per subscription: out = before its cursor - before the place where it began;
+//            out = in - depth - dropped
+//   topic    per subscription: out = before its cursor - before the place where it began - dropped;
 //            depth is the deepest subscription's, out the sum over all, past ones included
+//   dropped  messages given up to make room (giving_up.hpp), and by producers before they were in
 //
 //   K1  while nothing moves the books are exact, and repeated looks cost one page per cursor at
 //       most

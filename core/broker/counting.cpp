@@ -140,6 +140,19 @@ CountedPlace count_before(const PageView& pages, const Lane& lane, const Counted
     return place;
 }
 
+Position position_behind(const PageView& pages, const Lane& lane, std::size_t index, Position from,
+                         std::uint64_t messages) {
+    const Page& page = lane.pages[index];
+    Position at = std::max(from, page.first_record());
+    for (std::uint64_t passed = 0; at < page.end() && at < lane.counted.position;) {
+        const std::uint64_t word = commit_word_at(pages, page, at);
+        if (!record_fits(word, page.end() - at)) return page.end();
+        if (is_message(word) && ++passed > messages) return at;
+        at += record_bytes_of(word);
+    }
+    return at;
+}
+
 RangeContent range_content(const PageView& pages, const Page& page, Position from, Position to) {
     RangeContent content;
     while (from < to && content.messages < 64) {

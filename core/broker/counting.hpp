@@ -44,6 +44,11 @@ CountEnd count_forward(const PageView& pages, Lane& lane, Position limit, std::u
 CountedPlace count_before(const PageView& pages, const Lane& lane, const CountedPlace& near,
                           Position position);
 
+// The position behind the next `messages` messages of a page, or behind its last one that is
+// counted.
+Position position_behind(const PageView& pages, const Lane& lane, std::size_t index, Position from,
+                         std::uint64_t messages);
+
 // The page that holds `position`: where one page ends and the next begins it is the next one, if
 // there is one. Nothing if the position is in none.
 std::optional<std::size_t> page_index(const Lane& lane, Position position);

@@ -30,6 +30,15 @@ void stand_at(Tables& tables, Lane& lane, Position cursor) {
     tables.slot(lane).queue_cursor.store(cursor, std::memory_order_relaxed);
 }
 
+// What was given up behind the place where a subscription stood is behind it once it went on.
+void pass_gaps(Attachment& attachment) {
+    const auto passed = std::find_if(attachment.gaps.begin(), attachment.gaps.end(),
+                                     [&](const Gap& gap) { return gap.from >= attachment.cursor; });
+    for (auto gap = attachment.gaps.begin(); gap != passed; ++gap)
+        attachment.dropped += gap->messages;
+    attachment.gaps.erase(attachment.gaps.begin(), passed);
+}
+
 }  // namespace
 
 void accept_cursors(Tables& tables, Lane& lane) {
@@ -43,8 +52,10 @@ void accept_cursors(Tables& tables, Lane& lane) {
     for (Attachment& attachment : lane.attachments) {
         const Subscription& subscription = *tables.subscriptions[attachment.subscription];
         // SYNC(cursor_set) acquire: what lies before it has been read.
-        const Position read = subscription.piece.cursor(lane.id).load(std::memory_order_acquire);
-        attachment.cursor = accepted(lane, attachment.cursor, read);
+        const std::uint64_t word =
+            subscription.piece.cursor(lane.id).load(std::memory_order_acquire);
+        attachment.cursor = accepted(lane, attachment.cursor, exclusive_position(word));
+        pass_gaps(attachment);
     }
 }
 

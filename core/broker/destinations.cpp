@@ -48,7 +48,8 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
     for (std::atomic<std::uint64_t>* book :
          {&shown.books.messages_in, &shown.books.messages_out, &shown.books.depth_messages,
           &shown.books.depth_bytes, &shown.books.direct_bytes, &shown.books.redelivered,
-          &shown.books.damaged, &shown.pending_messages, &shown.pending_bytes, &shown.settled_ns}) {
+          &shown.books.damaged, &shown.books.dropped, &shown.books.dropped_newest,
+          &shown.pending_messages, &shown.pending_bytes, &shown.settled_ns}) {
         // relaxed: as above.
         book->store(0, std::memory_order_relaxed);
     }

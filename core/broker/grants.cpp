@@ -5,6 +5,8 @@
 #include <climits>
 
 #include "core/broker/collection.hpp"
+#include "core/broker/counting.hpp"
+#include "core/broker/giving_up.hpp"
 #include "core/broker/limits.hpp"
 #include "core/broker/retraction.hpp"
 #include "core/broker/shortages.hpp"
@@ -21,6 +23,17 @@ Bytes largest_record(const Limits& limits) noexcept {
 
 // A lane that waits and asks again is answered at most so often.
 constexpr std::uint64_t answer_again_ns = 10 * ns_per_ms;
+
+LineKind line_kind(WaitReason reason) noexcept {
+    switch (reason) {
+        case WaitReason::destination_limit:
+        case WaitReason::rate_limit:
+        case WaitReason::depth_limit: return LineKind::destination;
+        case WaitReason::session_limit:
+        case WaitReason::user_limit: return LineKind::apart;
+        default: return LineKind::broker;
+    }
+}
 
 WaitReason reason_of(Append outcome) noexcept {
     switch (outcome) {
@@ -47,10 +60,14 @@ bool within_reserve(const Account& account) noexcept { return account.used() <= 
 }  // namespace
 
 Grants::Request Grants::read_request(const Lane& lane) const noexcept {
-    // relaxed: both were written before the need bit, which was taken with acquire (lane_bit).
+    // relaxed: all were written before the need bit, which was taken with acquire (lane_bit).
     const Bytes wanted = lane.cell->wanted.load(std::memory_order_relaxed);
-    const bool blocked = lane.cell->waiting.load(std::memory_order_relaxed) != 0;
-    return {wanted <= largest_record(tables_->control.view().limits) ? wanted : 0, blocked};
+    const ProducerWaiting waiting = lane.cell->waiting.load(std::memory_order_relaxed);
+    // relaxed: as above; a word that is none of them means to wait.
+    const Overflow on_full = lane.cell->on_full.load(std::memory_order_relaxed);
+    return {wanted <= largest_record(tables_->control.view().limits) ? wanted : 0,
+            waiting == ProducerWaiting::in_line, waiting != ProducerWaiting::no,
+            on_full <= Overflow::drop_newest ? on_full : Overflow::block};
 }
 
 bool Grants::has_room_ahead(const Lane& lane, Bytes record) const {
@@ -61,6 +78,13 @@ bool Grants::has_room_ahead(const Lane& lane, Bytes record) const {
             return true;
     }
     return false;
+}
+
+// A lane that only its meter held up may still have room where it writes.
+bool Grants::has_room_in_page(Lane& lane, Bytes record) const {
+    const auto at = producer_page_index(*tables_, lane);
+    if (!at || tail_index(lane) != at) return false;
+    return lane.pages[*at].end() - lane.counted.position >= record;
 }
 
 Bytes Grants::bytes_ahead(const Lane& lane) const {
@@ -75,6 +99,7 @@ void Grants::serve(Lane& lane) {
     if (!lane.live() || lane.cell == nullptr || !revocation_is_seen(lane)) return;
     const Request request = read_request(lane);
     if (tables_->stopping) return refused(lane, request, WaitReason::broker_stopping);
+    if (!request.blocked) stop_waiting(lane);
     collect(*tables_, lane);
     const std::uint64_t now = tables_->clock.now_ns();
     lane.window = next_window(lane.window, now - lane.asked_ns, window_bound(*tables_, lane));
@@ -82,10 +107,32 @@ void Grants::serve(Lane& lane) {
     if (request.record != 0) lane.record_recent = request.record;
 
     WaitReason reason = WaitReason::none;
-    if (!has_room_ahead(lane, request.record) && !grant_first(lane, request, reason))
-        return refused(lane, request, reason);
-    if (!anyone_waits()) fill_window(lane, request);
+    if (!satisfy(lane, request, reason)) return refused(lane, request, reason);
+    if (!contended(lane)) fill_window(lane, request);
     granted(lane);
+}
+
+bool Grants::satisfy(Lane& lane, const Request& request, WaitReason& reason) {
+    if (lane.meter.on && request.record != 0) {
+        if (!allot_to(lane, request, reason)) return false;
+        if (has_room_in_page(lane, request.record)) return true;
+    }
+    return has_room_ahead(lane, request.record) || grant_first(lane, request, reason);
+}
+
+bool Grants::allot_to(Lane& lane, const Request& request, WaitReason& reason) {
+    Destination& destination = tables_->destination_of(lane);
+    const std::size_t others = destination.line.lanes.size();
+    Metered metered = allot(*tables_, lane, request.record, std::max<std::size_t>(1, others));
+    if (metered == Metered::depth_reached && request.on_full == Overflow::drop_oldest) {
+        const bool room = destination.kind == DestinationKind::queue
+                              ? give_up_messages(*tables_, destination, 1) != 0
+                              : give_up_oldest(*tables_, destination);
+        if (room) metered = allot(*tables_, lane, request.record, 1);
+    }
+    if (metered == Metered::rate_used_up) reason = WaitReason::rate_limit;
+    if (metered == Metered::depth_reached) reason = WaitReason::depth_limit;
+    return metered == Metered::allotted;
 }
 
 void Grants::begin(Lane& lane) {
@@ -93,45 +140,77 @@ void Grants::begin(Lane& lane) {
     lane.window = page_unit;
     // relaxed: a hint for when to ask.
     tables_->slot(lane).window_bytes.store(lane.window, std::memory_order_relaxed);
-    if (!tables_->stopping && may_pass(lane, page_unit)) {
+    if (!tables_->stopping && stands_back(lane, page_unit) == WaitReason::none) {
         Append outcome = append_page(*tables_, lane, 1);
         if (outcome != Append::done && reclaim_for(lane, level_of(reason_of(outcome))))
             outcome = append_page(*tables_, lane, 1);
-        if (outcome == Append::done) note_passing(lane, page_unit);
+        if (outcome == Append::done) note_served(lane, page_unit);
     }
+    begin_meter(*tables_, lane);
     raise_stop(*tables_, lane);
 }
 
 // The page without which the producer cannot go on.
 bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason) {
-    if (!may_pass(lane, units_needed(request.record) * page_unit)) {
-        // relaxed: the broker's own word.
-        reason = tables_->slot(*first_before(lane)).reason.load(std::memory_order_relaxed);
-        if (reason == WaitReason::none) reason = WaitReason::direct_full;
-        return false;
-    }
     if (never_fits(*tables_, lane, request.record)) {
         reason = WaitReason::never_fits;
+        return false;
+    }
+    const Bytes needed = units_needed(request.record) * page_unit;
+    const WaitReason back = stands_back(lane, needed);
+    const bool in_turn = back == WaitReason::none;
+    if (!in_turn && !gives_up(lane, request)) {
+        reason = back;
         return false;
     }
     // Smaller pages that are granted ahead would be skipped one by one.
     Lane* const alone[] = {&lane};
     if (request.record != 0) retract(*tables_, alone);
     const Bytes before = lane.granted();
-    bool done = append_suited(lane, request.record, reason);
-    if (!done && reclaim_for(lane, level_of(reason)) && lane.revoked_page == 0)
+    bool done = in_turn && append_suited(lane, request.record, reason);
+    if (!done && in_turn && reclaim_for(lane, level_of(reason)) && lane.revoked_page == 0)
         done = append_suited(lane, request.record, reason);
-    if (done) note_passing(lane, lane.granted() - before);
+    if (!done && lane.revoked_page == 0 && gives_up(lane, request))
+        done = make_room(lane, request, in_turn ? 0 : needed, reason);
+    if (done) note_served(lane, lane.granted() - before);
     return done;
+}
+
+// Would this request rather lose what is oldest than wait?
+bool Grants::gives_up(const Lane& lane, const Request& request) const {
+    if (request.record == 0) return false;
+    if (request.on_full == Overflow::drop_oldest) return true;
+    const Destination& destination = tables_->destination_of(lane);
+    return destination.kind == DestinationKind::topic &&
+           destination.policy.slow_subscriber != SlowSubscriber::throttle;
+}
+
+// Gives up the oldest of the lane's destination, at least so many bytes, until the record fits.
+bool Grants::make_room(Lane& lane, const Request& request, Bytes at_least, WaitReason& reason) {
+    Destination& destination = tables_->destination_of(lane);
+    const bool ends_subscribers = request.on_full != Overflow::drop_oldest &&
+                                  destination.policy.slow_subscriber == SlowSubscriber::end;
+    const Bytes enough = units_needed(request.record) * page_unit + page_class_max;
+    const Bytes free_before = free_bytes();
+    const auto gained = [&] { return free_bytes() - std::min(free_bytes(), free_before); };
+    if (at_least != 0) reason = WaitReason::direct_full;
+    // What giving up cannot mend is not tried to be mended by giving up everything.
+    while (reason == WaitReason::direct_full || reason == WaitReason::destination_limit ||
+           reason == WaitReason::part_full || reason == WaitReason::direct_fragmented) {
+        const bool gave = ends_subscribers ? end_slowest(*tables_, destination)
+                                           : give_up_oldest(*tables_, destination);
+        if (!gave) return false;
+        if (gained() >= at_least && append_suited(lane, request.record, reason)) return true;
+        if (gained() >= at_least + enough) return false;
+    }
+    return false;
 }
 
 bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     const Units needed = units_needed(record);
     // Those who wait share what is free evenly, in the largest pages that gives: one trip through
     // the broker for each smallest page would make it the bottleneck of a region that is full.
-    const Bytes free =
-        anyone_waits() ? free_bytes() / waiting_.size() * page_part_of_window : free_bytes();
-    const Units suited = suited_units(*tables_, lane, record, free);
+    const Units suited = suited_units(*tables_, lane, record, share_of_free(lane));
     Append outcome = append_page(*tables_, lane, suited);
     if (outcome != Append::done && suited != needed) outcome = append_page(*tables_, lane, needed);
     reason = reason_of(outcome);
@@ -172,11 +251,23 @@ void Grants::granted(Lane& lane) {
 
 void Grants::refused(Lane& lane, const Request& request, WaitReason reason) {
     LaneSlot& slot = tables_->slot(lane);
+    if (!request.answer && request.record == 0) {
+        // Asked ahead. A step would be taken for the answer to what the producer asks by now.
+        // relaxed: a hint for when to ask.
+        slot.window_bytes.store(0, std::memory_order_relaxed);
+        return;
+    }
     // relaxed: the broker's own word.
     const WaitReason before = slot.reason.load(std::memory_order_relaxed);
+    const LineKind kind = line_kind(reason);
     const bool in_vain = reason == WaitReason::never_fits;
     const bool began = request.blocked && !lane.waiting && !tables_->stopping && !in_vain;
-    if (began) wait(lane);
+    if (began) {
+        wait(lane, kind);
+    } else if (lane.waiting && lane.line != kind) {
+        leave(lane);
+        join(lane, kind);
+    }
     // Who waits asks again when it wakes: answering each time would keep both sides awake.
     const bool answered = tables_->clock.now_ns() - lane.stepped_ns < answer_again_ns;
     if (lane.waiting && !began && before == reason && answered) return;
@@ -195,7 +286,8 @@ void Grants::step(Lane& lane) {
     lane.stepped_ns = tables_->clock.now_ns();
     // relaxed: it was set before the need bit that brought us here; a lane that waits set it long
     // ago.
-    if (lane.cell->waiting.load(std::memory_order_relaxed) != 0) futex_wake(slot.grants, INT_MAX);
+    if (lane.cell->waiting.load(std::memory_order_relaxed) != ProducerWaiting::no)
+        futex_wake(slot.grants, INT_MAX);
 }
 
 std::vector<Lane*> Grants::live_lanes() const {
@@ -212,8 +304,8 @@ bool Grants::keeps_all(const Lane& lane, bool reserves_too) const {
     if (lane.cell == nullptr) return true;
     if (reserves_too && within_reserve(tables_->destination_of(lane).direct_account)) return true;
     // relaxed: a hint; a liar keeps what it was granted for a second.
-    return lane.cell->waiting.load(std::memory_order_relaxed) != 0 && !lane.waiting &&
-           tables_->clock.now_ns() - lane.granted_ns < ns_per_s;
+    return lane.cell->waiting.load(std::memory_order_relaxed) != ProducerWaiting::no &&
+           !lane.waiting && tables_->clock.now_ns() - lane.granted_ns < ns_per_s;
 }
 
 // Makes room at the cost of what others were granted and do not use, among those whose memory

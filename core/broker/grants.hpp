@@ -7,9 +7,22 @@
 // collect what was read, take back what others were granted ahead, take the idle tails of others;
 // only then a lane waits.
 //
-// Waiting is first come, first served by bytes. Later, smaller requests may pass the first one for
-// a bounded number of bytes; then freed memory is set aside for it, by granting nothing else. What
-// a destination takes out of its own reserve passes always: it was never the first one's to have.
+// Waiting is first come, first served by bytes: who comes again stands behind those who have been
+// given less since they began to wait (start-time fair queueing: a lane's place is the line's
+// clock, or where its last grant ended on that clock if that is later; serving moves the clock).
+// What was taken while nobody waited for a moment counts too, up to a bound. Later, smaller
+// requests may pass the first one for a bounded number of bytes (among those of one destination:
+// for as much as it wants itself); then freed memory is set aside for it, by granting nothing else.
+// What a destination takes out of its own reserve passes always: it was never the first one's to
+// have.
+//
+// There is one line for the memory that all have in common and one per destination for what that
+// may have, so who waits for its destination's limit, rate or depth is in nobody else's way. Who
+// waits for what only its session or user may have is in nobody's way either, and stands in no
+// order.
+//
+// A producer that does not wait is granted, or refused at once. One whose choice it is to give up
+// the oldest (giving_up.hpp) gets what it gave up, past those who wait.
 //
 //   state of a lane     reason   waiting_since_ns   in the list    leaves it by
 //   granted             none     0                  no             asking
@@ -31,6 +44,9 @@ namespace weir::broker {
 // Later requests may take this much while the first one waits, or as much as it wants if that is
 // more.
 inline constexpr Bytes passing_max = 1024 * 1024;
+// For so long after the last one left a line, what is given still counts in it.
+inline constexpr std::uint64_t line_memory_ns = 10 * ns_per_ms;
+inline constexpr std::uint64_t never_due = ~std::uint64_t{0};
 
 class Grants {
 public:
@@ -50,14 +66,22 @@ public:
     // No lane gets anything any more; those that wait learn why.
     void stop();
     // The lane has no producer any more.
-    void forget(Lane& lane) { stop_waiting(lane); }
+    void forget(Lane& lane);
 
-    bool anyone_waits() const noexcept { return !waiting_.empty(); }
+    // What is asked of the destination has changed.
+    void policy_changed(Destination& destination);
+    // When somebody who waits is to be looked at, though nobody rings; `never_due`: no need.
+    std::uint64_t due_ns() const;
+
+    // For memory that all have in common.
+    bool anyone_waits() const noexcept { return !line_.lanes.empty(); }
 
 private:
     struct Request {
         Bytes record = 0;      // bytes that found no room, 0: asked ahead
         bool blocked = false;  // the producer waits
+        bool answer = false;   // the producer looks for an answer
+        Overflow on_full = Overflow::block;
     };
 
     // For whom something was taken back: a level, and which of that level.
@@ -70,17 +94,31 @@ private:
     Request read_request(const Lane& lane) const noexcept;
     bool has_room_ahead(const Lane& lane, Bytes record) const;
     Bytes bytes_ahead(const Lane& lane) const;
+    bool has_room_in_page(Lane& lane, Bytes record) const;
+    bool satisfy(Lane& lane, const Request& request, WaitReason& reason);
+    bool allot_to(Lane& lane, const Request& request, WaitReason& reason);
     bool grant_first(Lane& lane, const Request& request, WaitReason& reason);
+    bool gives_up(const Lane& lane, const Request& request) const;
+    bool make_room(Lane& lane, const Request& request, Bytes at_least, WaitReason& reason);
     bool append_suited(Lane& lane, Bytes record, WaitReason& reason);
     void fill_window(Lane& lane, const Request& request);
-    Lane* first_before(const Lane& lane) const;
-    bool may_pass(const Lane& lane, Bytes bytes) const;
-    void note_passing(const Lane& lane, Bytes bytes);
+    WaitReason stands_back(const Lane& lane, Bytes bytes) const;
+    WaitReason reason_shown(LaneId lane) const;
+    std::uint64_t due_of(const Destination& destination) const;
+    bool may_pass_in(const WaitingLine& line, const Lane& lane, Bytes bytes) const;
+    void note_served(Lane& lane, Bytes bytes);
+    bool contended(const WaitingLine& line) const;
+    bool contended(const Lane& lane) const;
+    Bytes share_of_free(const Lane& lane) const;
+    WaitingLine& line_of(const Lane& lane, LineKind kind);
+    void join(Lane& lane, LineKind kind);
+    void leave(Lane& lane);
+    void serve_line(const std::deque<LaneId>& order);
     bool keeps_all(const Lane& lane, bool reserves_too) const;
     bool reclaim_for(Lane& lane, LimitLevel level);
     void granted(Lane& lane);
     void refused(Lane& lane, const Request& request, WaitReason reason);
-    void wait(Lane& lane);
+    void wait(Lane& lane, LineKind kind);
     void stop_waiting(Lane& lane);
     void step(Lane& lane);
     void set_hungry(bool hungry);
@@ -88,8 +126,10 @@ private:
     Bytes free_bytes() const noexcept { return tables_->units.free_units() * page_unit; }
 
     Tables* tables_;
-    std::deque<LaneId> waiting_;
-    std::vector<Reclaimed> reclaimed_;  // in this turn
+    WaitingLine line_;                    // for memory that all have in common
+    WaitingLine apart_;                   // in no order
+    std::vector<std::uint32_t> crowded_;  // destinations in whose lines somebody waits
+    std::vector<Reclaimed> reclaimed_;    // in this turn
 };
 
 }  // namespace weir::broker

@@ -78,6 +78,7 @@ Append append_page(Tables& tables, Lane& lane, Units units) {
     page.ref = ref_of_unit(*unit);
     page.units = static_cast<std::uint32_t>(units);
     page.start = lane.next_start;
+    page.order = ++tables.pages_ever;
     page.charge = std::move(*charge);
     prepare(tables, lane, page);
     const bool count_goes_on_here = !tail_index(lane);  // the page it stood in is gone

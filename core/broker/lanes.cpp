@@ -103,6 +103,7 @@ Result<Lanes::Opened, Refused> Lanes::open(Session& session, Destination& destin
     const bool room = !lane.pages.empty() && lane.counted.position < lane.pages.back().end();
     if (room) {
         lane.window = page_unit;
+        begin_meter(*tables_, lane);
         raise_stop(*tables_, lane);
     } else {
         grants_->begin(lane);
@@ -176,6 +177,8 @@ void Lanes::close(Lane& lane) {
     grants_->forget(lane);
     lane.state = SlotState::closed;
     lane.closed_number = ++tables_->closings_ever;
+    // relaxed: a number for people; the producer is gone.
+    destination.ended.dropped_newest += lane.cell->dropped_newest.load(std::memory_order_relaxed);
     lane.cell = nullptr;
     lane.revoked_page = 0;
     lane.session = nobody;

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -84,6 +85,9 @@ Result<void, Error<io::RingFailure>> Loop::rest(bool more) {
     }
     memory_.fall_asleep();
     std::uint64_t timeout_ns = draining_ ? drain_look_ns : io::no_timeout;
+    const std::uint64_t due = memory_.due_ns();
+    const std::uint64_t now = clock_.now_ns();
+    if (due != io::no_timeout) timeout_ns = std::min(timeout_ns, due > now ? due - now : 0);
     if (!memory_.may_sleep()) timeout_ns = 0;
     auto woken = ring_.wait(timeout_ns);
     memory_.awake();

@@ -43,6 +43,7 @@ public:
 
     virtual bool turn() = 0;
     virtual void tick() = 0;
+    virtual std::uint64_t due_ns() const { return ~std::uint64_t{0}; }
     virtual void fall_asleep() = 0;
     virtual bool may_sleep() const = 0;
     virtual void awake() = 0;

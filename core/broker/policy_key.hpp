@@ -63,15 +63,15 @@ constexpr bool binds(PolicyKey key) noexcept {
         case PolicyKey::reserve:
         case PolicyKey::page_size:
         case PolicyKey::max_message:
-        case PolicyKey::max_producers:
-        case PolicyKey::max_consumers: return true;
-        case PolicyKey::high_water:
         case PolicyKey::overflow:
         case PolicyKey::fail_after:
-        case PolicyKey::flow_to_disk:
         case PolicyKey::slow_subscriber:
         case PolicyKey::rate:
-        case PolicyKey::max_depth: return false;
+        case PolicyKey::max_producers:
+        case PolicyKey::max_consumers:
+        case PolicyKey::max_depth: return true;
+        case PolicyKey::high_water:
+        case PolicyKey::flow_to_disk: return false;
     }
     return false;
 }

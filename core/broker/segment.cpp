@@ -59,6 +59,7 @@ struct Segment::Parts {
     bool take_bits(std::atomic<std::uint64_t>* bits, std::uint32_t& next_word, Serve serve);
     void redeliver(Destination& destination);
     void passed(Lane& lane);
+    void tell_lanes();
 
     Tables tables;
     Grants grants;
@@ -242,21 +243,33 @@ Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t 
     return {};
 }
 
+// Lanes of a destination learn what is asked of it now, beside what stands in its slot.
+void Segment::Parts::tell_lanes() {
+    for (const auto& destination : tables.destinations)
+        if (destination) grants.policy_changed(*destination);
+}
+
 Result<PolicyChange, Refused> Segment::set_policy(std::string_view pattern,
                                                   std::string_view settings) {
     const Changing changing(parts_->tables.control);
-    return parts_->policies.set(pattern, settings);
+    auto changed = parts_->policies.set(pattern, settings);
+    if (changed) parts_->tell_lanes();
+    return changed;
 }
 
 Result<PolicyChange, Refused> Segment::read_policies(const std::vector<RuleText>& rules) {
     const Changing changing(parts_->tables.control);
-    return parts_->policies.read_again(rules);
+    auto changed = parts_->policies.read_again(rules);
+    if (changed) parts_->tell_lanes();
+    return changed;
 }
 
 Result<PolicyKeyShown, Refused> Segment::show_policy(std::string_view destination,
                                                      std::uint32_t key) const {
     return parts_->policies.show(destination, key);
 }
+
+std::uint64_t Segment::due_ns() const { return parts_->grants.due_ns(); }
 
 // Left or died makes no difference here: either proves that the process will not touch its lanes
 // and notes again, and what it did last is read from them.

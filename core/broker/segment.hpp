@@ -149,6 +149,8 @@ public:
     bool turn();
     // Once a second.
     void tick();
+    // When `turn` is to be called though nobody rings: somebody waits for time to pass. ~0: never.
+    std::uint64_t due_ns() const;
 
     // Before the loop waits: fall_asleep, then wait only if may_sleep; awake when it is back.
     void fall_asleep();

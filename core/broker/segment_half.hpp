@@ -55,6 +55,7 @@ public:
     void settle() override { segment_.settle(); }
     bool turn() override { return segment_.turn(); }
     void tick() override { segment_.tick(); }
+    std::uint64_t due_ns() const override { return segment_.due_ns(); }
     void fall_asleep() override { segment_.fall_asleep(); }
     bool may_sleep() const override { return segment_.may_sleep(); }
     void awake() override { segment_.awake(); }

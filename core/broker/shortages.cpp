@@ -168,6 +168,8 @@ std::string_view text_of(WaitReason reason) {
         case WaitReason::session_limit: return "a session is at its limit";
         case WaitReason::user_limit: return "a user is at its limit";
         case WaitReason::never_fits: return "a message is larger than a limit";
+        case WaitReason::rate_limit: return "its rate is used up";
+        case WaitReason::depth_limit: return "it holds as many messages as it may";
         case WaitReason::disk_full: return "the spill directory is full";
         case WaitReason::disk_error: return "the spill directory cannot be written";
         default: return "it is slowed down";

@@ -76,9 +76,10 @@ void Subscriptions::show(Subscription& subscription, std::uint32_t prefetch) {
     slot.exchange_descriptor = shown_descriptor(holder.blocks.descriptor(subscription.place.block));
     slot.exchange_offset = subscription.place.offset;
     slot.notes = subscription.piece.notes;
-    // relaxed: both become visible with the state.
+    // relaxed: all of these become visible with the state.
     slot.messages_out.store(0, std::memory_order_relaxed);
     slot.depth_messages.store(0, std::memory_order_relaxed);
+    slot.dropped.store(0, std::memory_order_relaxed);
     protocol::copy_text(slot.pattern, subscription.pattern);
     // SYNC(slot_live) release: the slot's fields.
     slot.state.store(SlotState::live, std::memory_order_release);
@@ -117,7 +118,7 @@ Obstacle Subscriptions::attach_new_lane(const Destination& destination, Lane& la
                                         Session& opener) {
     for (const std::uint32_t slot : destination.consumers) {
         Subscription& subscription = *tables_->subscriptions[slot];
-        if (subscription.kind != SubscriptionKind::exclusive) continue;
+        if (subscription.kind != SubscriptionKind::exclusive || subscription.ended) continue;
         if (const Obstacle at = attach(subscription, destination, lane, lane.next_start, opener))
             return at;
     }
@@ -141,7 +142,7 @@ Obstacle Subscriptions::attach_topic(Subscription& subscription, Destination& to
 
 void Subscriptions::attach_new_topic(Destination& topic) {
     for (const auto& subscription : tables_->subscriptions) {
-        if (!subscription || subscription->destination != nobody) continue;
+        if (!subscription || subscription->destination != nobody || subscription->ended) continue;
         if (!matches(subscription->pattern, topic.name)) continue;
         topic.consumers.push_back(subscription->slot);
     }
@@ -255,7 +256,7 @@ void Subscriptions::detach(Subscription& subscription) {
             count_forward(tables_->pages, lane, everything, count_steps_max);
             accept_cursors(*tables_, lane);
             at->counted = count_before(tables_->pages, lane, at->counted, at->cursor);
-            destination->ended.messages_out += less(at->counted.messages, at->messages_at_start);
+            destination->ended.messages_out += at->messages_out();
             lane.attachments.erase(at);
             collect(*tables_, lane);
         }
@@ -306,7 +307,7 @@ void Subscriptions::detach_lane(Destination& destination, Lane& lane) {
     for (Attachment& attachment : lane.attachments) {
         attachment.counted =
             count_before(tables_->pages, lane, attachment.counted, attachment.cursor);
-        const std::uint64_t out = less(attachment.counted.messages, attachment.messages_at_start);
+        const std::uint64_t out = attachment.messages_out();
         destination.ended.messages_out += out;
         Subscription& subscription = *tables_->subscriptions[attachment.subscription];
         subscription.messages_out_ended += out;

@@ -33,6 +33,7 @@
 #include "core/broker/accounts.hpp"
 #include "core/broker/exchange_blocks.hpp"
 #include "core/broker/limit_options.hpp"
+#include "core/broker/meter.hpp"
 #include "core/broker/page_allocator.hpp"
 #include "core/broker/policy_set.hpp"
 #include "shm/claims.hpp"
@@ -51,6 +52,7 @@ struct Page {
     // Messages of this lane before the page; known once the broker's count came this far.
     std::uint64_t messages_before = 0;
     std::uint64_t payload_before = 0;
+    std::uint64_t order = 0;  // pages of all lanes are numbered as they are granted
     Charge charge;
 
     Bytes bytes() const noexcept { return units * page_unit; }
@@ -65,13 +67,39 @@ struct CountedPlace {
     std::uint64_t payload = 0;
 };
 
+// Messages that were given up behind what a subscription still holds.
+struct Gap {
+    Position from = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t payload = 0;
+};
+
 // An exclusive subscription on one lane.
 struct Attachment {
     std::uint32_t subscription = nobody;
     Position cursor = 0;  // last accepted
     CountedPlace counted;
     std::uint64_t messages_at_start = 0;  // of the lane when the subscription began
+    std::uint64_t dropped = 0;            // given up before the cursor
+    std::vector<Gap> gaps;                // and at or behind it, in order
     Charge charge;
+
+    // Messages that it has read.
+    std::uint64_t messages_out() const noexcept {
+        const std::uint64_t passed = counted.messages - messages_at_start;
+        return counted.messages > messages_at_start && passed > dropped ? passed - dropped : 0;
+    }
+    // Messages that it would have read and will not, as far as they lie behind the cursor.
+    std::uint64_t payload_missing() const noexcept {
+        std::uint64_t missing = 0;
+        for (const Gap& gap : gaps) missing += gap.payload;
+        return missing;
+    }
+    std::uint64_t messages_missing() const noexcept {
+        std::uint64_t missing = 0;
+        for (const Gap& gap : gaps) missing += gap.messages;
+        return missing;
+    }
 };
 
 // Messages of one page that are to be delivered again. Masks as in an in-flight note.
@@ -89,6 +117,21 @@ struct Range {
 struct Outstanding {
     std::uint64_t number = 0;
     Range range;
+};
+
+// Where a lane waits (waiting.cpp).
+enum class LineKind {
+    broker,       // for memory that all have in common
+    destination,  // for what its destination may have
+    apart,        // for what only its session or user may have: it is in nobody's way
+};
+
+// Lanes in the order in which they are served. The clock counts bytes.
+struct WaitingLine {
+    std::deque<LaneId> lanes;
+    std::uint64_t clock = 0;
+    std::uint64_t highest = 0;  // where any grant ended
+    std::uint64_t left_ns = 0;  // when somebody stood in it last
 };
 
 struct Lane {
@@ -125,9 +168,14 @@ struct Lane {
     std::uint64_t stepped_ns = 0;  // when `grants` was stepped last
     std::uint64_t granted_ns = 0;  // when a request was granted last
 
-    // Waiting for memory (waiters.hpp).
+    // Waiting for a grant (waiting.cpp).
     bool waiting = false;
-    Bytes passed_by = 0;  // bytes that later requests got while this one was first
+    LineKind line = LineKind::broker;    // while waiting: where
+    std::uint64_t tag = 0;               // its place in that line
+    Bytes passed_by = 0;                 // bytes that later requests got while this one was first
+    std::uint64_t finish_in_broker = 0;  // what it was given, on the clock of the broker's line
+    std::uint64_t finish_in_destination = 0;  // and of its destination's
+    LaneMeter meter;
 
     // Counting (counting.hpp).
     CountedPlace counted;  // everything before it is complete and counted
@@ -157,6 +205,7 @@ struct Subscription {
     std::uint64_t assigned = 0;
     std::uint64_t messages_out_ended = 0;  // exclusive: from lanes that ended
     bool quarantined = false;
+    bool ended = false;  // exclusive: too slow for its topic, nothing waits for it any more
 };
 
 // What lanes and subscriptions that are gone have contributed to a destination's books.
@@ -165,6 +214,8 @@ struct EndedBooks {
     std::uint64_t messages_out = 0;
     std::uint64_t damaged = 0;
     std::uint64_t redelivered = 0;
+    std::uint64_t dropped = 0;         // messages given up, of all lanes
+    std::uint64_t dropped_newest = 0;  // from producers that are gone
 };
 
 // What is published about waiting producers (shortages.hpp).
@@ -213,6 +264,9 @@ struct Destination {
     std::deque<Range> pending;         // redelivery, by lane and position
     std::uint32_t next_consumer = 0;   // whose turn it is
     bool ranges_wait = false;          // `pending` found no consumer with a free place
+
+    WaitingLine line;
+    Meter meter;
 
     EndedBooks ended;
     ShortageState shortage;
@@ -324,6 +378,7 @@ struct Tables {
     std::uint64_t subscriptions_ever = 0;
     std::uint64_t closings_ever = 0;
     std::uint64_t pages_moved = 0;  // counts pages that were granted or freed
+    std::uint64_t pages_ever = 0;
     bool stopping = false;
     std::uint32_t hunger = 0;    // of Hunger
     bool direct_failed = false;  // a later slice of direct could not be allocated

@@ -11,40 +11,122 @@
 #include "core/broker/window.hpp"
 
 namespace weir::broker {
+namespace {
 
-// The first in line for memory that `lane` needs too: one that waits at the limit of another
-// destination, session or user is no reason to wait. Nobody, if `lane` is the first itself.
-Lane* Grants::first_before(const Lane& lane) const {
-    for (const LaneId id : waiting_) {
-        if (id == lane.id) return nullptr;
-        Lane* const first = tables_->lane(id);
-        if (first == nullptr || first->cell == nullptr) continue;
-        // relaxed: the broker's own word.
-        const WaitReason reason = tables_->slot(*first).reason.load(std::memory_order_relaxed);
-        if (counts_at(*tables_, *first, level_of(reason), lane)) return first;
+// Where the lane's last grant ended on the clock of a line.
+std::uint64_t& finish_of(Lane& lane, LineKind kind) noexcept {
+    return kind == LineKind::destination ? lane.finish_in_destination : lane.finish_in_broker;
+}
+
+}  // namespace
+
+WaitingLine& Grants::line_of(const Lane& lane, LineKind kind) {
+    switch (kind) {
+        case LineKind::destination: return tables_->destination_of(lane).line;
+        case LineKind::apart: return apart_;
+        case LineKind::broker: break;
     }
-    return nullptr;
+    return line_;
 }
 
-bool Grants::may_pass(const Lane& lane, Bytes bytes) const {
-    const Lane* const first = first_before(lane);
-    if (first == nullptr) return true;
+bool Grants::contended(const WaitingLine& line) const {
+    if (!line.lanes.empty()) return true;
+    return line.left_ns != 0 && tables_->clock.now_ns() - line.left_ns < line_memory_ns;
+}
+
+bool Grants::contended(const Lane& lane) const {
+    return contended(line_) || contended(tables_->destination_of(lane).line);
+}
+
+// Why a request has to stand back behind those who wait; none: it need not.
+WaitReason Grants::stands_back(const Lane& lane, Bytes bytes) const {
+    if (lane.account.reserved(bytes)) return WaitReason::none;
+    const WaitingLine& line = tables_->destination_of(lane).line;
+    if (!line.lanes.empty()) {
+        // Who waits for time or for a depth waits for no memory.
+        const WaitReason reason = reason_shown(line.lanes.front());
+        if (reason == WaitReason::destination_limit && !may_pass_in(line, lane, bytes))
+            return reason;
+    }
+    if (may_pass_in(line_, lane, bytes)) return WaitReason::none;
+    const WaitReason reason = reason_shown(line_.lanes.front());
+    return reason == WaitReason::none ? WaitReason::direct_full : reason;
+}
+
+WaitReason Grants::reason_shown(LaneId lane) const {
     // relaxed: the broker's own word.
-    const WaitReason reason = tables_->slot(*first).reason.load(std::memory_order_relaxed);
-    if (level_of(reason) == LimitLevel::broker && lane.account.reserved(bytes)) return true;
+    return tables_->control.lane(lane).reason.load(std::memory_order_relaxed);
+}
+
+bool Grants::may_pass_in(const WaitingLine& line, const Lane& lane, Bytes bytes) const {
+    if (line.lanes.empty() || line.lanes.front() == lane.id) return true;
+    const Lane* const first = tables_->lane(line.lanes.front());
+    if (first == nullptr || first->cell == nullptr) return true;
     const Bytes wanted = units_needed(read_request(*first).record) * page_unit;
-    return bytes < wanted && first->passed_by + bytes <= std::max(passing_max, wanted);
+    if (bytes >= wanted) return false;
+    if (first->destination != lane.destination)
+        return first->passed_by + bytes <= std::max(passing_max, wanted);
+    // Among those of one destination nobody gets further ahead of the first one than by what that
+    // wants, however often it is passed.
+    const std::uint64_t finish =
+        first->line == LineKind::destination ? lane.finish_in_destination : lane.finish_in_broker;
+    return std::max(line.clock, finish) + bytes <= first->tag + wanted;
 }
 
-void Grants::note_passing(const Lane& lane, Bytes bytes) {
-    if (Lane* const first = first_before(lane)) first->passed_by += bytes;
+// Moves the clocks of the lines that this grant has passed through or passed by.
+void Grants::note_served(Lane& lane, Bytes bytes) {
+    for (const LineKind kind : {LineKind::broker, LineKind::destination}) {
+        WaitingLine& line = line_of(lane, kind);
+        if (!contended(line)) continue;
+        std::uint64_t& finish = finish_of(lane, kind);
+        const std::uint64_t start = std::max(line.clock, finish);
+        if (!line.lanes.empty()) line.clock = start;
+        finish = std::min(start + bytes, line.clock + std::max(passing_max, bytes));
+        line.highest = std::max(line.highest, finish);
+        if (line.lanes.empty() || line.lanes.front() == lane.id) continue;
+        if (Lane* const first = tables_->lane(line.lanes.front())) first->passed_by += bytes;
+    }
 }
 
-void Grants::wait(Lane& lane) {
-    lane.waiting = true;
+// What a lane may count on when it shares what is free evenly with those who wait, times the pages
+// of a window: one trip through the broker for each smallest page would make it the bottleneck of a
+// region that is full.
+Bytes Grants::share_of_free(const Lane& lane) const {
+    const Destination& destination = tables_->destination_of(lane);
+    Bytes free = free_bytes();
+    if (!line_.lanes.empty()) free = free / line_.lanes.size() * page_part_of_window;
+    if (const Bytes limit = destination.policy.limit; limit != 0) {
+        const Bytes used = std::min(limit, destination.direct_account.used());
+        const std::size_t sharers = std::max<std::size_t>(1, destination.producers);
+        free = std::min(free, (limit - used) / sharers * page_part_of_window);
+    }
+    return free;
+}
+
+void Grants::join(Lane& lane, LineKind kind) {
+    WaitingLine& line = line_of(lane, kind);
+    lane.line = kind;
     lane.passed_by = 0;
-    const bool first = waiting_.empty();
-    waiting_.push_back(lane.id);
+    if (!contended(line)) line.clock = line.highest;  // what was before is forgotten
+    lane.tag = std::max(line.clock, finish_of(lane, kind));
+    const auto behind = std::find_if(line.lanes.begin(), line.lanes.end(),
+                                     [&](LaneId id) { return tables_->lane(id)->tag > lane.tag; });
+    if (kind == LineKind::destination && line.lanes.empty()) crowded_.push_back(lane.destination);
+    line.lanes.insert(kind == LineKind::apart ? line.lanes.end() : behind, lane.id);
+}
+
+void Grants::leave(Lane& lane) {
+    WaitingLine& line = line_of(lane, lane.line);
+    std::erase(line.lanes, lane.id);
+    line.left_ns = tables_->clock.now_ns();
+    if (lane.line == LineKind::destination && line.lanes.empty())
+        std::erase(crowded_, lane.destination);
+}
+
+void Grants::wait(Lane& lane, LineKind kind) {
+    const bool first = line_.lanes.empty() && apart_.lanes.empty() && crowded_.empty();
+    lane.waiting = true;
+    join(lane, kind);
     // relaxed: both are numbers for people.
     tables_->slot(lane).waiting_since_ns.store(tables_->clock.now_ns(), std::memory_order_relaxed);
     tables_->slot(tables_->destination_of(lane))
@@ -55,12 +137,17 @@ void Grants::wait(Lane& lane) {
 void Grants::stop_waiting(Lane& lane) {
     if (!lane.waiting) return;
     lane.waiting = false;
-    std::erase(waiting_, lane.id);
+    leave(lane);
     // relaxed: both are numbers for people.
     tables_->slot(lane).waiting_since_ns.store(0, std::memory_order_relaxed);
     tables_->slot(tables_->destination_of(lane))
         .blocked_producers.fetch_sub(1, std::memory_order_relaxed);
-    if (waiting_.empty()) set_hungry(false);
+    if (line_.lanes.empty() && apart_.lanes.empty() && crowded_.empty()) set_hungry(false);
+}
+
+void Grants::forget(Lane& lane) {
+    stop_waiting(lane);
+    end_meter(*tables_, lane);
 }
 
 // A consumer that passed a page and saw nobody hungry did not ring: what was passed before is
@@ -71,27 +158,73 @@ void Grants::set_hungry(bool hungry) {
         if (lane) collect(*tables_, *lane);
 }
 
-void Grants::serve_waiting() {
-    if (waiting_.empty()) return;
-    const std::deque<LaneId> order = waiting_;
+// `order` is a copy: who is granted leaves the line.
+void Grants::serve_line(const std::deque<LaneId>& order) {
     for (const LaneId id : order) {
         Lane& lane = *tables_->lane(id);
+        if (!lane.waiting) continue;
         const Request request = read_request(lane);
-        // relaxed: the broker's own word.
-        const WaitReason before = tables_->slot(lane).reason.load(std::memory_order_relaxed);
+        const WaitReason before = reason_shown(id);
         WaitReason reason = before;
         if (!request.blocked) {
             stop_waiting(lane);  // gave up: the next in line is served as the first
-        } else if (lane.revoked_page == 0 &&
-                   (has_room_ahead(lane, request.record) || grant_first(lane, request, reason))) {
+        } else if (lane.revoked_page == 0 && satisfy(lane, request, reason)) {
             // It asks again when half of that is used, so that it need not stop each time.
             // relaxed: a hint for when to ask.
             tables_->slot(lane).window_bytes.store(bytes_ahead(lane), std::memory_order_relaxed);
             granted(lane);
         } else if (reason != before && reason != WaitReason::none) {
             refused(lane, request, reason);
+        } else if (reason == WaitReason::rate_limit || reason == WaitReason::depth_limit) {
+            return;  // what the first one lacks the others lack too
         }
     }
+}
+
+void Grants::serve_waiting() {
+    const std::uint64_t now = tables_->clock.now_ns();
+    serve_line(std::deque<LaneId>(line_.lanes));
+    for (const std::uint32_t slot : std::vector<std::uint32_t>(crowded_)) {
+        const Destination& destination = *tables_->destinations[slot];
+        const std::uint64_t due = due_of(destination);
+        if (due == never_due || due <= now || !is_metered(destination))
+            serve_line(std::deque<LaneId>(destination.line.lanes));
+    }
+    serve_line(std::deque<LaneId>(apart_.lanes));
+}
+
+// When the first in a destination's line that waits for time is worth looking at.
+std::uint64_t Grants::due_of(const Destination& destination) const {
+    for (const LaneId id : destination.line.lanes) {
+        switch (reason_shown(id)) {
+            case WaitReason::rate_limit:
+            case WaitReason::depth_limit: return destination.meter.due_ns;
+            default: break;
+        }
+    }
+    return never_due;
+}
+
+std::uint64_t Grants::due_ns() const {
+    std::uint64_t due = never_due;
+    for (const std::uint32_t slot : crowded_)
+        due = std::min(due, due_of(*tables_->destinations[slot]));
+    return due;
+}
+
+// Lanes learn of a meter by a stop that allows nothing: what they send next asks.
+void Grants::policy_changed(Destination& destination) {
+    for (const LaneId id : destination.lanes) {
+        Lane& lane = *tables_->lane(id);
+        if (!lane.live() || lane.cell == nullptr) continue;
+        const bool was = lane.meter.on;
+        begin_meter(*tables_, lane);
+        if (lane.meter.on && !was && lane.revoked_page == 0)
+            set_stop(*tables_, lane, position_first);
+        else if (lane.meter.on || was)
+            step(lane);
+    }
+    destination.meter.due_ns = 0;
 }
 
 }  // namespace weir::broker

@@ -50,6 +50,10 @@ const std::string& Consumer::pattern() const { return core_->pattern; }
 ConsumerCounts Consumer::counts() const {
     ConsumerCounts counts = core_->counts;
     counts.received = core_->received - core_->not_given_out;
+    if (core_->open && core_->made_under_forks == detail::forks()) {
+        if (core_->topic != nullptr) counts.dropped = core_->topic->dropped();
+        for (const auto& queue : core_->queues) counts.dropped += queue->dropped();
+    }
     return counts;
 }
 

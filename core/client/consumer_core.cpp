@@ -159,12 +159,14 @@ Result<Message, ReceiveError> ConsumerCore::look_further() {
     if (!open) return fail(ReceiveError::closed);
     if (pause_next) pause();
     if (armed) disarm();
-    if (auto message = look_once()) return message;
+    auto message = look_once();
+    if (message || message.error() == ReceiveError::too_slow) return message;
     if (received - received_when_empty >= dense_messages) pause_next = true;
     received_when_empty = received;
     if (wake_fd != nullptr) return arm_and_look();
     if (++empty_looks % looks_per_question == 0 && !connection->alive()) {
-        if (auto message = look_once()) return message;
+        message = look_once();
+        if (message) return message;
         return fail(ReceiveError::broker_down);
     }
     return fail(ReceiveError::timed_out);

@@ -14,6 +14,10 @@ std::string_view sentence(SendError error) noexcept {
             return "there is no room now: try again when wait_fd() is readable, or let send wait";
         case SendError::timed_out:
             return "there was no room until the deadline: last_wait() says what is full";
+        case SendError::dropped:
+            return "there was no room and the message was given up, as drop-newest says: "
+                   "last_wait() "
+                   "says what is full";
         case SendError::closed: return "this producer is closed: open another one";
         case SendError::broker_down:
             return "the broker is gone, nothing more will be granted: start it and connect again";
@@ -31,6 +35,9 @@ std::string_view sentence(SendError error) noexcept {
 std::string_view sentence(ReceiveError error) noexcept {
     switch (error) {
         case ReceiveError::timed_out: return "there was no message until the deadline";
+        case ReceiveError::too_slow:
+            return "the broker ended this subscription because it was too slow for its topic: read "
+                   "faster, or change the topic's slow-subscriber";
         case ReceiveError::closed: return "this consumer is closed: open another one";
         case ReceiveError::broker_down:
             return "the broker is gone and all that it had granted is read: start it and connect "

@@ -42,8 +42,12 @@ enum class Read { good, bad_value, unknown };
 Read read_option(const std::string& key, const std::string& value, ProducerOptions& options) {
     bool good = false;
     if (key == "producer.onFull") {
-        good =
-            read_choice(value, options.on_full, {{"wait", OnFull::wait}, {"fail", OnFull::fail}});
+        good = read_choice(value, options.on_full,
+                           {{"policy", OnFull::policy},
+                            {"wait", OnFull::wait},
+                            {"fail", OnFull::fail},
+                            {"dropOldest", OnFull::drop_oldest},
+                            {"dropNewest", OnFull::drop_newest}});
     } else if (key == "producer.timeout") {
         good = read_span(value, options.timeout.emplace());
     } else if (key == "producer.timestamps") {

@@ -58,8 +58,9 @@ Result<Message, ReceiveError> ConsumerCore::park(std::uint64_t deadline_ns) {
             end_sleep(drawn, true);
             return message;
         }
-        if (!connection->alive()) {
+        if (message.error() == ReceiveError::too_slow || !connection->alive()) {
             end_sleep(drawn, false);
+            if (message.error() == ReceiveError::too_slow) return message;
             return fail(ReceiveError::broker_down);
         }
         if (topic != nullptr) topic->leave(*this);
@@ -70,6 +71,7 @@ Result<Message, ReceiveError> ConsumerCore::park(std::uint64_t deadline_ns) {
                 if (woken) queue->offer_work(*this);
             return message;
         }
+        if (message.error() == ReceiveError::too_slow) return message;
         if (!woken && monotonic_ns() >= deadline_ns) return fail(ReceiveError::timed_out);
     }
 }
@@ -100,6 +102,9 @@ Result<Message, ReceiveError> ConsumerCore::arm_and_look() {
     barrier_everywhere();
     if (auto message = look_once()) {
         end_sleep(ticket, true);
+        return message;
+    } else if (message.error() == ReceiveError::too_slow) {
+        end_sleep(ticket, false);
         return message;
     }
     if (topic != nullptr) topic->leave(*this);

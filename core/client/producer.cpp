@@ -32,7 +32,8 @@ Result<void, SendError> Producer::send_slowly(std::span<const std::byte> payload
     ProducerCore& core = *core_;
     if (core.options.timestamps && core.open) return send(payload, Envelope{});
     if (const auto refused = core.refusal(payload.size(), 0)) return fail(*refused);
-    auto record = core.room(record_bytes(0, payload.size()), 8, commit_word_bytes);
+    auto record = core.room({.bytes = record_bytes(0, payload.size()), .payload = payload.size()});
+    if (!record && record.error() == SendError::dropped) return {};
     if (!record) return fail(record.error());
     detail::copy_payload(*record + commit_word_bytes, payload.data(), payload.size());
     core.writer.commit(*record, commit_word(RecordKind::message, 0, payload.size()));
@@ -44,10 +45,22 @@ Result<void, SendError> Producer::send(std::span<const std::byte> payload,
                                        const Envelope& envelope) {
     if (envelope.empty() && !core_->options.timestamps) return send(payload);
     auto open = claim(payload.size(), {.alignment = 8, .envelope = &envelope});
+    if (!open && open.error() == SendError::dropped) return {};
     if (!open) return fail(open.error());
     detail::copy_payload(open->bytes().data(), payload.data(), payload.size());
     open->commit();
     return {};
+}
+
+Result<void, SendError> Producer::send(std::span<const std::byte> payload,
+                                       const SendOptions& options) {
+    ProducerOptions& own = core_->options;
+    const ProducerOptions before = own;
+    own.on_full = options.on_full;
+    own.timeout = options.timeout;
+    auto sent = send(payload);
+    own = before;
+    return sent;
 }
 
 Result<std::size_t, SendError> Producer::send(
@@ -69,8 +82,13 @@ Result<std::size_t, SendError> Producer::send(
         // seen.
         const auto first = payloads[sent];
         const auto refused = core.refusal(first.size(), 0);
-        auto withheld = refused ? Result<std::byte*, SendError>(fail(*refused))
-                                : core.room(record_bytes(0, first.size()), 8, commit_word_bytes);
+        auto withheld =
+            refused ? Result<std::byte*, SendError>(fail(*refused))
+                    : core.room({.bytes = record_bytes(0, first.size()), .payload = first.size()});
+        if (!withheld && withheld.error() == SendError::dropped) {
+            ++sent;
+            continue;
+        }
         if (!withheld) {
             if (sent == 0) return fail(withheld.error());
             break;
@@ -109,7 +127,10 @@ Result<OpenMessage, SendError> Producer::claim(std::size_t bytes, ClaimOptions o
     if (const auto refused = core.refusal(bytes, words * 8)) return fail(*refused);
     const std::uint64_t whole = record_bytes(words, bytes);
     const std::uint64_t before_payload = commit_word_bytes + words * 8;
-    auto record = core.room(whole, options.alignment < 8 ? 8 : options.alignment, before_payload);
+    auto record = core.room({.bytes = whole,
+                             .payload = bytes,
+                             .before_payload = before_payload,
+                             .alignment = options.alignment < 8 ? 8 : options.alignment});
     if (!record) return fail(record.error());
     if (words != 0) detail::write_envelope(*envelope, *record + commit_word_bytes);
     OpenMessage open;
@@ -129,6 +150,18 @@ int Producer::wait_fd() {
 }
 
 std::optional<WaitInfo> Producer::last_wait() const { return core_->last_wait; }
+
+std::optional<std::chrono::nanoseconds> Producer::policy_timeout() const {
+    const ProducerCore& core = *core_;
+    if (!core.open || core.made_under_forks != detail::forks()) return std::nullopt;
+    // relaxed: settings, each read alone.
+    if (core.policy->overflow.load(std::memory_order_relaxed) != Overflow::fail_after)
+        return std::nullopt;
+    return std::chrono::nanoseconds(static_cast<std::int64_t>(
+        core.policy->fail_after_ns.load(std::memory_order_relaxed)));  // relaxed: as above
+}
+
+std::uint64_t Producer::dropped() const { return core_->dropped; }
 
 const std::string& Producer::destination() const { return core_->destination; }
 

@@ -13,6 +13,10 @@
 //                                             links a page, raises the stop, or notes the reason
 //   grants changed? <------------------------ steps `grants`, wakes
 //   looks for its page again
+//
+// What a send does that gets none is the caller's choice, else the policy's. Those that do not wait
+// ask once, and believe a refusal for a moment: a ring that is full would otherwise cost a trip to
+// the broker per message that is given up.
 #include <algorithm>
 
 #include "core/base/clock.hpp"
@@ -27,8 +31,12 @@ namespace {
 // How long a send that may not wait gives the broker to answer at all. The broker answers within a
 // turn; this is for one that was not scheduled.
 constexpr std::uint64_t answer_ns = 50 * ns_per_ms;
+// The same for a ring, which would lose the message that it was told to keep.
+constexpr std::uint64_t ring_answer_ns = ns_per_s;
 // The same when it has refused before and may not repeat itself.
 constexpr std::uint64_t repeated_answer_ns = 2 * ns_per_ms;
+// How long a refusal is believed.
+constexpr std::uint64_t refusal_ns = ns_per_ms;
 
 // Bytes to give up so that a payload which begins `before` bytes behind `position` lies on a
 // multiple of `alignment`. Pages begin at multiples of 4096, in their lane as in memory, so
@@ -102,38 +110,87 @@ std::optional<SendError> ProducerCore::refusal(std::uint64_t payload,
 // What the policy says may have changed; a message that takes the short way meets it at its next
 // page.
 void ProducerCore::look_at_policy() noexcept {
-    const ControlView& control = connection->control();
     // relaxed: a setting, read alone.
-    const std::uint64_t most = control.destination(destination_slot)
-                                   .policy.largest_message.load(std::memory_order_relaxed);
-    largest = std::min(control.limits.largest_message, payload_bytes_max);
+    const std::uint64_t most = policy->largest_message.load(std::memory_order_relaxed);
+    largest = std::min(connection->control().limits.largest_message, payload_bytes_max);
     if (most != 0) largest = std::min(largest, most);
     if (plain_limit != 0) plain_limit = largest + 1;
 }
 
-Result<std::byte*, SendError> ProducerCore::room(std::uint64_t bytes, std::uint64_t alignment,
-                                                 std::uint64_t before_payload) {
-    std::uint64_t deadline_ns = 0;
+bool ProducerCore::metered() const noexcept {
+    // relaxed: both are made visible by the step of `grants`, or looked at again after a refusal.
+    return slot->message_stop.load(std::memory_order_relaxed) != 0 ||
+           slot->payload_stop.load(std::memory_order_relaxed) != 0;  // relaxed: as above
+}
+
+bool ProducerCore::meter_allows(std::uint64_t payload) const noexcept {
+    // relaxed: as in `metered`.
+    const std::uint64_t messages = slot->message_stop.load(std::memory_order_relaxed);
+    // relaxed: as above.
+    const std::uint64_t bytes = slot->payload_stop.load(std::memory_order_relaxed);
+    return (messages == 0 || sent_messages + 1 < messages) &&
+           (bytes == 0 || sent_payload + payload < bytes);
+}
+
+// Nothing is changed if it may not.
+bool ProducerCore::may_go_on(const RoomNeeded& need, std::uint64_t bytes) noexcept {
+    return meter_allows(need.payload) &&
+           (writer.has_room(bytes) || writer.advance(bytes) == ClaimStatus::ok);
+}
+
+ProducerCore::Choice ProducerCore::choice() const noexcept {
+    std::optional<std::uint64_t> wait_ns;
+    if (options.timeout)
+        wait_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(options.timeout->count(), 0));
+    Overflow what = Overflow::block;
+    switch (options.on_full) {
+        case OnFull::wait: break;
+        case OnFull::fail: what = Overflow::fail; break;
+        case OnFull::drop_oldest: what = Overflow::drop_oldest; break;
+        case OnFull::drop_newest: what = Overflow::drop_newest; break;
+        case OnFull::policy:
+            // relaxed: a setting, read alone.
+            what = policy->overflow.load(std::memory_order_relaxed);
+            if (what == Overflow::fail_after && !wait_ns)
+                // relaxed: as above.
+                wait_ns = policy->fail_after_ns.load(std::memory_order_relaxed);
+            if (what == Overflow::fail_after || what > Overflow::drop_newest)
+                what = Overflow::block;
+            break;
+    }
+    return {what, wait_ns ? deadline_after(*wait_ns) : no_deadline};
+}
+
+Result<std::byte*, SendError> ProducerCore::room(const RoomNeeded& need) {
+    std::optional<Choice> chosen;
     for (;;) {
-        const std::uint64_t gap = gap_for(writer.tail(), alignment, before_payload);
-        if (std::byte* const record = writer.claim(gap + bytes))
+        const bool is_metered = metered();
+        if (is_metered)
+            plain_limit = 0;
+        else if (!options.timestamps)
+            plain_limit = largest + 1;
+        const std::uint64_t gap = gap_for(writer.tail(), need.alignment, need.before_payload);
+        if (is_metered) writer.announce();
+        const bool allowed = !is_metered || meter_allows(need.payload);
+        if (!allowed) writer.withdraw();
+        if (std::byte* const record = allowed ? writer.claim(gap + need.bytes) : nullptr) {
+            sent_messages += is_metered ? 1 : 0;
+            sent_payload += is_metered ? need.payload : 0;
             return gap == 0 ? record : LaneWriter::skip_ahead(record, gap);
-        const std::uint64_t wanted = bytes + gap_for(page_header_bytes, alignment, before_payload);
-        switch (writer.advance(wanted)) {
+        }
+        const std::uint64_t wanted =
+            need.bytes + gap_for(page_header_bytes, need.alignment, need.before_payload);
+        switch (allowed ? writer.advance(wanted) : ClaimStatus::no_grant) {
             case ClaimStatus::ok:
                 // relaxed: it may have gone on waiting for the sake of its descriptor; a hint.
-                cell->waiting.store(0, std::memory_order_relaxed);
+                cell->waiting.store(ProducerWaiting::no, std::memory_order_relaxed);
                 ask_ahead();
                 break;
             case ClaimStatus::closed:
                 return fail(connection->alive() ? SendError::closed : SendError::broker_down);
             case ClaimStatus::no_grant: {
-                if (deadline_ns == 0)
-                    deadline_ns = options.timeout
-                                      ? deadline_after(static_cast<std::uint64_t>(
-                                            std::max<std::int64_t>(options.timeout->count(), 0)))
-                                      : no_deadline;
-                if (const auto error = wait_for_grant(wanted, deadline_ns)) return fail(*error);
+                if (!chosen) chosen = choice();
+                if (const auto error = wait_for_grant(need, wanted, *chosen)) return fail(*error);
             }
         }
     }
@@ -144,11 +201,15 @@ namespace {
 // One wait for a grant, from asking to its end. It notes in `last_wait` what it waited for.
 class GrantWait {
 public:
-    GrantWait(ProducerCore& core, std::uint64_t bytes) : core_(core), began_ns_(monotonic_ns()) {
-        // relaxed: both are published by the need bit.
-        core_.cell->wanted.store(bytes, std::memory_order_relaxed);
-        // relaxed: as above.
-        core_.cell->waiting.store(1, std::memory_order_relaxed);
+    GrantWait(ProducerCore& core, std::uint64_t bytes, Overflow on_full)
+        : core_(core), began_ns_(monotonic_ns()) {
+        ProducerCell& cell = *core_.cell;
+        // relaxed: all of these are published by the need bit.
+        cell.wanted.store(bytes, std::memory_order_relaxed);
+        cell.on_full.store(on_full, std::memory_order_relaxed);
+        cell.sent_messages.store(core_.sent_messages, std::memory_order_relaxed);
+        cell.sent_payload.store(core_.sent_payload, std::memory_order_relaxed);
+        line_up(on_full == Overflow::block || core_.wake_fd != nullptr);
     }
     ~GrantWait() {
         WaitInfo& info = core_.last_wait.emplace();
@@ -176,12 +237,20 @@ public:
         if (now != WaitReason::none) reason_ = now;
         return now;
     }
-    std::uint64_t answer_until() noexcept {
-        return deadline_after(reason() == WaitReason::none ? answer_ns : repeated_answer_ns);
+    void line_up(bool in_line) noexcept {
+        // relaxed: published by the need bit.
+        core_.cell->waiting.store(in_line ? ProducerWaiting::in_line : ProducerWaiting::once,
+                                  std::memory_order_relaxed);
+    }
+    // Who asks once is always answered; one in line may have been told already.
+    std::uint64_t answer_until(Overflow on_full) noexcept {
+        const bool repeated = core_.wake_fd != nullptr && reason() != WaitReason::none;
+        if (repeated) return deadline_after(repeated_answer_ns);
+        return deadline_after(on_full == Overflow::drop_oldest ? ring_answer_ns : answer_ns);
     }
     void end() noexcept {
         // relaxed: a late clear costs the broker one more look.
-        core_.cell->waiting.store(0, std::memory_order_relaxed);
+        core_.cell->waiting.store(ProducerWaiting::no, std::memory_order_relaxed);
         // relaxed: as above.
         core_.cell->wanted.store(0, std::memory_order_relaxed);
     }
@@ -194,23 +263,47 @@ private:
 
 }  // namespace
 
-// Nothing once a page was entered, else why not.
-std::optional<SendError> ProducerCore::wait_for_grant(std::uint64_t bytes,
-                                                      std::uint64_t deadline_ns) {
-    GrantWait wait(*this, bytes);
-    const bool at_once = options.on_full == OnFull::fail;
-    const std::uint64_t until_ns = at_once ? wait.answer_until() : deadline_ns;
+bool ProducerCore::refusal_stands(std::uint64_t bytes) const noexcept {
+    // SYNC(granted) acquire: a grant since then is seen here, or at the next look.
+    return refused_bytes != 0 && bytes >= refused_bytes && wake_fd == nullptr &&
+           slot->grants.load(std::memory_order_acquire) == refused_grants &&
+           monotonic_ns() < refused_until_ns;
+}
+
+// What a send that does not wait comes to.
+SendError ProducerCore::refuse(Overflow on_full) noexcept {
+    if (on_full != Overflow::drop_newest) return SendError::no_grant;
+    ++dropped;
+    // relaxed: a number for people, written by this side only.
+    cell->dropped_newest.store(dropped, std::memory_order_relaxed);
+    return SendError::dropped;
+}
+
+// Nothing once the record may be claimed, else why not. `bytes`: the record's, at the beginning of
+// a page.
+std::optional<SendError> ProducerCore::wait_for_grant(const RoomNeeded& need, std::uint64_t bytes,
+                                                      const Choice& choice) {
+    bool at_once = choice.on_full != Overflow::block;
+    if (at_once && refusal_stands(bytes)) return refuse(choice.on_full);
+    GrantWait wait(*this, bytes, choice.on_full);
+    const std::uint64_t answer_until_ns = at_once ? wait.answer_until(choice.on_full) : 0;
     const std::uint64_t spin_until_ns = may_spin() ? deadline_after(spin_ns) : 0;
     std::uint32_t asked_at = 0;
     for (bool asked = false;; asked = true) {
         const std::uint32_t seen = wait.grants();
-        if (writer.advance(bytes) == ClaimStatus::ok) {
+        if (may_go_on(need, bytes)) {
+            refused_bytes = 0;
             wait.end();
             ask_ahead();
             return std::nullopt;
         }
         const WaitReason reason = wait.reason();
         const bool answered = asked && seen != asked_at && reason != WaitReason::none;
+        if (at_once && answered && choice.on_full == Overflow::drop_oldest &&
+            reason == WaitReason::rate_limit) {
+            at_once = false;  // giving up messages makes no time
+            wait.line_up(true);
+        }
         std::optional<SendError> error;
         if ((asked && reason == WaitReason::broker_stopping) || !connection->alive())
             error = SendError::broker_down;
@@ -218,11 +311,14 @@ std::optional<SendError> ProducerCore::wait_for_grant(std::uint64_t bytes,
             error = SendError::closed;
         else if (answered && reason == WaitReason::never_fits)
             error = SendError::never_fits;
-        else if (at_once && (answered || (asked && monotonic_ns() >= until_ns)))
-            error = SendError::no_grant;
-        else if (!at_once && monotonic_ns() >= until_ns)
+        else if (at_once && (answered || (asked && monotonic_ns() >= answer_until_ns)))
+            error = refuse(choice.on_full);
+        else if (!at_once && monotonic_ns() >= choice.deadline_ns)
             error = SendError::timed_out;
         if (error) {
+            refused_bytes = at_once ? bytes : 0;
+            refused_grants = seen;
+            refused_until_ns = deadline_after(refusal_ns);
             // Who offered a descriptor goes on waiting: the grant makes it readable.
             if (wake_fd == nullptr) {
                 wait.end();
@@ -235,7 +331,8 @@ std::optional<SendError> ProducerCore::wait_for_grant(std::uint64_t bytes,
         asked_at = seen;
         ask();
         while (wait.grants() == seen && monotonic_ns() < spin_until_ns) relax();
-        futex_wait(slot->grants, seen, slice_before(until_ns));
+        futex_wait(slot->grants, seen,
+                   slice_before(at_once ? answer_until_ns : choice.deadline_ns));
     }
 }
 
@@ -263,8 +360,9 @@ Result<std::unique_ptr<ProducerCore>, Error<OpenError>> open_producer(
     if (answer.page != 0)
         core->writer.resume(answer.page, answer.tail, answer.messages, answer.payload);
     core->open = true;
+    core->policy = &control.destination(answer.destination).policy;
     core->look_at_policy();
-    core->plain_limit = options.timestamps ? 0 : core->largest + 1;
+    core->plain_limit = options.timestamps || core->metered() ? 0 : core->largest + 1;
     core->ask_ahead();
     connection->join(core.get());
     return core;

@@ -90,19 +90,41 @@ void TopicSource::refresh(ConsumerCore& core) {
     current_ = 0;
 }
 
-// Finds the page of `position`. False while there is none: the lane waits for its next page.
+// Finds the page of `position`. False while there is none: the lane waits for its next page, or
+// what stood there is just being given up.
 bool TopicSource::stand(Lane& lane, Position position) noexcept {
     const PageView pages = connection_->readable();
-    const PageRef page = page_of(pages, *lane.slot, position);
+    // SYNC(given_up) acquire: what lies below the floor is unlinked, and the page at it linked.
+    const Position floor = lane.slot->floor.load(std::memory_order_acquire);
+    PageRef page = page_of(pages, *lane.slot, position);
+    if (page == 0 && floor > position) {
+        position = floor;
+        page = page_of(pages, *lane.slot, position);
+    }
     if (page == 0) return false;
     // relaxed: ordered against the second look by the broker's membarrier (enter and retract).
     piece_.cell().entering.store(page, std::memory_order_relaxed);
     // barrier: the page is named before it is looked for again, in program order.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (page_of(pages, *lane.slot, position) != page) return false;
+    if (lane.reader.is_being_given_up(page)) return false;
     lane.reader.stand(page, position);
     if (lane.page == 0) lane.page = page;
     return true;
+}
+
+bool TopicSource::ended() const noexcept {
+    // SYNC(slot_live) acquire: only compared.
+    return connection_->control()
+               .subscription(subscription_)
+               .state.load(std::memory_order_acquire) == SlotState::ended;
+}
+
+std::uint64_t TopicSource::dropped() const noexcept {
+    // relaxed: a number for people.
+    return connection_->control()
+        .subscription(subscription_)
+        .dropped.load(std::memory_order_relaxed);
 }
 
 bool TopicSource::enter(ConsumerCore& core, Lane& lane) noexcept {
@@ -117,16 +139,17 @@ bool TopicSource::enter(ConsumerCore& core, Lane& lane) noexcept {
         lane.gone = stale_ = true;
         return false;
     }
+    if (ended()) return false;
     if (lane.reader.standing()) {
         // relaxed: as in `stand`.
         core.cell->entering.store(lane.reader.page(), std::memory_order_relaxed);
         // barrier: as in `stand`.
         std::atomic_signal_fence(std::memory_order_seq_cst);
-        if (lane.reader.page_is_current()) return true;
+        if (lane.reader.may_stay()) return true;
         return stand(lane, lane.reader.position());
     }
     // relaxed: written by this side since the lane can be seen.
-    return stand(lane, lane.cursor->load(std::memory_order_relaxed));
+    return stand(lane, exclusive_position(lane.cursor->load(std::memory_order_relaxed)));
 }
 
 // What the short way gave out since the lane was taken in hand becomes a run.
@@ -141,20 +164,35 @@ void TopicSource::leave(ConsumerCore& core) noexcept {
     note_run(core);
     if (in_hand_ && core.automatic)
         set_cursor(core, lanes_[current_], lanes_[current_].reader.position());
+    if (in_hand_ && !core.automatic && !runs_.empty()) show_held(lanes_[current_]);
     in_hand_ = false;
     core.drop_hand();
-    // relaxed: the broker reads both behind a membarrier; a late clear costs it one more look.
-    core.cell->looking_at.store(0, std::memory_order_relaxed);
+    // SYNC(put_down) release: what is held of the lane stands in its cursor.
+    core.cell->looking_at.store(0, std::memory_order_release);
     // relaxed: as above.
     core.cell->entering.store(0, std::memory_order_relaxed);
 }
 
-// Moves the cursor and tells the broker if that lets a page go.
-void TopicSource::set_cursor(ConsumerCore& core, Lane& lane, Position position) noexcept {
+// Of a lane that is put down, the broker has to know what was given out and not acknowledged.
+void TopicSource::show_held(Lane& lane) noexcept {
+    const bool holds = std::any_of(runs_.begin(), runs_.end(),
+                                   [&](const Run& run) { return run.lane == lane.id; });
     // relaxed: written by this side only.
-    if (position > lane.cursor->load(std::memory_order_relaxed)) {
+    const Position cursor = exclusive_position(lane.cursor->load(std::memory_order_relaxed));
+    const std::uint64_t units = holds ? held_units(cursor, lane.reader.position()) : 0;
+    // SYNC(cursor_set) release: as in set_cursor.
+    lane.cursor->store(exclusive_cursor(cursor, units), std::memory_order_release);
+}
+
+// Moves the cursor and tells the broker if that lets a page go.
+void TopicSource::set_cursor(ConsumerCore& core, Lane& lane, Position position,
+                             bool put_down) noexcept {
+    // relaxed: written by this side only.
+    if (position > exclusive_position(lane.cursor->load(std::memory_order_relaxed))) {
+        // Of a lane that was put down the word also says what is held: to the same end as before.
+        const std::uint64_t units = put_down ? held_units(position, lane.reader.position()) : 0;
         // SYNC(cursor_set) release: everything before this position has been read.
-        lane.cursor->store(position, std::memory_order_release);
+        lane.cursor->store(exclusive_cursor(position, units), std::memory_order_release);
     }
     if (!lane.owes_passed || position <= lane.reader.page_start()) return;
     lane.owes_passed = false;
@@ -212,6 +250,10 @@ Result<Message, ReceiveError> TopicSource::look(ConsumerCore& core) {
         note_run(core);
         if (auto message = look_into(core, lanes_[current_])) return message;
     }
+    if (ended()) {
+        leave(core);
+        return fail(ReceiveError::too_slow);
+    }
     const std::size_t last = current_;
     if (had_hand) leave(core);
     if (stale_ || generation() != seen_generation_) refresh(core);
@@ -219,17 +261,19 @@ Result<Message, ReceiveError> TopicSource::look(ConsumerCore& core) {
     const std::size_t count = lanes_.size();
     const std::size_t first = had_hand && last < count && count > 1 ? last + 1 : last;
     const auto& ready = connection_->signals().head().ready;
+    bool entered = false;
     for (std::size_t step = 0; step < count; ++step) {
         current_ = (first + step) % count;
         Lane& lane = lanes_[current_];
         // relaxed: a hint. Only the broker clears it, and looks again itself (S1).
         const bool idle = ready[lane.id].load(std::memory_order_relaxed) == 0;
-        if ((idle && count > 1) || !enter(core, lane)) continue;
+        entered = !(idle && count > 1) && enter(core, lane);
+        if (!entered) continue;
         if (auto message = look_into(core, lane)) return message;
     }
     Lane& only = lanes_[current_];
     // relaxed: a closed lane is let go as soon as it is empty, so that the broker may end it.
-    if (count == 1 && !only.gone && only.reader.standing() &&
+    if (count == 1 && entered && !only.gone && only.reader.standing() &&
         only.slot->state.load(std::memory_order_relaxed) == SlotState::live) {
         take_in_hand(core, only);
     } else {
@@ -261,9 +305,12 @@ void TopicSource::acknowledge(ConsumerCore& core, std::uint64_t serial, Position
         const Run run = runs_.front();
         const bool whole = all || (runs_.size() > 1 && runs_[1].first_serial <= serial);
         // A lane that is not there any more has ended, and with it what was in it.
-        if (Lane* const lane = lane_with(run.lane)) set_cursor(core, *lane, whole ? run.end : end);
+        Lane* const lane = lane_with(run.lane);
+        const bool put_down = lane != nullptr && !(in_hand_ && lane == &lanes_[current_]);
+        if (lane != nullptr) set_cursor(core, *lane, whole ? run.end : end, put_down);
+        if (whole) runs_.pop_front();
+        if (put_down) show_held(*lane);
         if (!whole) return;
-        runs_.pop_front();
     }
     hand_serial_ = core.received + 1;
 }

@@ -10,8 +10,11 @@
 //
 // Invariants
 //   T1  while a lane's pages are looked at, `looking_at` names it and its state was seen live
-//   behind that T2  a cursor is never above a message that was not acknowledged T3  between two
-//   visits of a lane nothing but its position is kept: its pages may have gone meanwhile
+//       behind that
+//   T2  a cursor is never above a message that was not acknowledged
+//   T3  between two visits of a lane nothing but its position is kept: its pages may have gone
+//       meanwhile. Where they were given up, the lane's floor is where it goes on; what is held of
+//       it stands in its cursor, and its pages stay
 #ifndef WEIR_CORE_CLIENT_TOPIC_SOURCE_HPP
 #define WEIR_CORE_CLIENT_TOPIC_SOURCE_HPP
 
@@ -37,6 +40,8 @@ public:
     void acknowledge(ConsumerCore& core, std::uint64_t serial, Position end) noexcept;
 
     std::uint32_t subscription() const noexcept { return subscription_; }
+    // Messages that were given up before they were read here.
+    std::uint64_t dropped() const noexcept;
 
 private:
     struct Lane {
@@ -60,7 +65,10 @@ private:
     bool stand(Lane& lane, Position position) noexcept;
     Result<Message, ReceiveError> look_into(ConsumerCore& core, Lane& lane);
     void pass_pages(ConsumerCore& core, Lane& lane, Position position) noexcept;
-    void set_cursor(ConsumerCore& core, Lane& lane, Position position) noexcept;
+    void set_cursor(ConsumerCore& core, Lane& lane, Position position,
+                    bool put_down = false) noexcept;
+    void show_held(Lane& lane) noexcept;
+    bool ended() const noexcept;
     void note_run(const ConsumerCore& core);
     void take_in_hand(ConsumerCore& core, Lane& lane) noexcept;
     void refresh(ConsumerCore& core);

@@ -21,6 +21,12 @@
 namespace weir::inspect {
 namespace {
 
+bool holds(const LanePages& lane, Position at) {
+    return std::any_of(lane.pages.begin(), lane.pages.end(), [&](const WalkedPage& page) {
+        return at >= page.start && at <= page.end();
+    });
+}
+
 class MessageCount {
 public:
     MessageCount(RecountState& state, const PageView& pages) : state_(state), pages_(pages) {}
@@ -224,8 +230,14 @@ Tally MessageCount::count_topic(std::uint32_t destination, const Lanes& lanes) {
         for (std::size_t reader = 0; reader < readers.size(); ++reader) {
             const ConsumerPiece piece{readers[reader], 0};
             // SYNC(cursor_set) acquire: what lies before it has been read.
-            const Position at = piece.cursor(lane->lane).load(std::memory_order_acquire);
+            Position at =
+                exclusive_position(piece.cursor(lane->lane).load(std::memory_order_acquire));
             if (at == 0) continue;
+            if (!holds(lane->pages, at)) {
+                // SYNC(given_up) acquire: what lay below is unlinked, and a reader goes on here.
+                at = std::max(at,
+                              state_.view->lane(lane->lane).floor.load(std::memory_order_acquire));
+            }
             marks.push_back({at, {}, false});
             reader_of.push_back(reader);
             names.push_back(whose[reader]);

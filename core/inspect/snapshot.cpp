@@ -81,6 +81,8 @@ void copy_books(const Books& books, DestinationBooks& to) {
     to.disk_bytes = book(books.disk_bytes);
     to.redelivered = book(books.redelivered);
     to.damaged = book(books.damaged);
+    to.dropped = book(books.dropped);
+    to.dropped_newest = book(books.dropped_newest);
 }
 
 DestinationBooks destination_of(const DestinationSlot& slot) {
@@ -189,6 +191,7 @@ void copy_subscriptions(const ControlView& view, Snapshot& to) {
         facts.destination = slot.destination;
         facts.messages_out = number(slot.messages_out);
         facts.depth_messages = number(slot.depth_messages);
+        facts.dropped = number(slot.dropped);
         return facts;
     };
     for (std::uint32_t slot = 0; slot < view.limits.subscriptions; ++slot) {

@@ -82,6 +82,8 @@ struct DestinationBooks {
     std::uint64_t disk_bytes = 0;
     std::uint64_t redelivered = 0;
     std::uint64_t damaged = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t dropped_newest = 0;
     std::uint64_t limit = 0;
     RegionUse direct;  // both parts
     PartsUse direct_parts;
@@ -114,6 +116,7 @@ struct SubscriptionFacts {
     std::uint32_t destination = 0;  // slot number + 1, 0: a pattern
     std::uint64_t messages_out = 0;
     std::uint64_t depth_messages = 0;
+    std::uint64_t dropped = 0;
 };
 
 struct SessionFacts {

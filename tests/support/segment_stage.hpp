@@ -58,14 +58,31 @@ struct TestProducer {
     ProducerCell* cell = nullptr;
     LaneWriter writer;
 
+    std::uint64_t sent_messages = 0;  // while metered
+    std::uint64_t sent_payload = 0;
+    Overflow on_full = Overflow::block;
+
     const LaneSlot& slot() const { return shared->control.lane(lane); }
+    bool meter_allows(std::uint64_t payload) const {
+        const std::uint64_t messages = slot().message_stop.load(std::memory_order_relaxed);
+        const std::uint64_t bytes = slot().payload_stop.load(std::memory_order_relaxed);
+        return (messages == 0 || sent_messages + 1 < messages) &&
+               (bytes == 0 || sent_payload + payload < bytes);
+    }
 
     // Claims without waiting. Null: no grant; the request stands in the cell as a waiting one.
     std::byte* claim(std::uint64_t payload) {
         const std::uint64_t bytes = record_bytes(0, payload);
         for (int look = 0; look < 4; ++look) {
-            if (std::byte* const record = writer.claim(bytes)) return record;
-            if (writer.advance(bytes) == ClaimStatus::ok) continue;
+            writer.announce();
+            const bool allowed = meter_allows(payload);
+            if (!allowed) writer.withdraw();
+            if (std::byte* const record = allowed ? writer.claim(bytes) : nullptr) {
+                ++sent_messages;
+                sent_payload += payload;
+                return record;
+            }
+            if (allowed && writer.advance(bytes) == ClaimStatus::ok) continue;
             ask(bytes);
             segment->turn();
         }
@@ -73,12 +90,15 @@ struct TestProducer {
     }
     void ask(std::uint64_t bytes) {
         cell->wanted.store(bytes, std::memory_order_relaxed);
-        cell->waiting.store(1, std::memory_order_relaxed);
+        cell->on_full.store(on_full, std::memory_order_relaxed);
+        cell->sent_messages.store(sent_messages, std::memory_order_relaxed);
+        cell->sent_payload.store(sent_payload, std::memory_order_relaxed);
+        cell->waiting.store(ProducerWaiting::in_line, std::memory_order_relaxed);
         set_lane_bit(shared->signals.head().need, lane);
     }
     void stop_asking() {
         cell->wanted.store(0, std::memory_order_relaxed);
-        cell->waiting.store(0, std::memory_order_relaxed);
+        cell->waiting.store(ProducerWaiting::no, std::memory_order_relaxed);
     }
     bool send(std::string_view text) {
         std::byte* const record = claim(text.size());
@@ -214,30 +234,52 @@ struct TestSubscriber {
     ConsumerPiece piece;
     std::map<std::pair<LaneId, std::uint64_t>, LaneReader> readers;  // by lane and birth
 
-    // Everything that can be read now, of all lanes that it is attached to.
-    Texts drain() {
+    // Everything that can be read now, of all lanes that it is attached to; the lane read last
+    // stays in hand if it `stays`.
+    Texts drain(std::size_t most = ~std::size_t{0}, bool stays = false) {
         Texts texts;
         for (LaneId lane = 0; lane < shared->control.limits.lanes; ++lane) {
-            const Position cursor = piece.cursor(lane).load(std::memory_order_acquire);
+            const Position cursor =
+                exclusive_position(piece.cursor(lane).load(std::memory_order_acquire));
             const LaneSlot& slot = shared->control.lane(lane);
             const SlotState state = slot.state.load(std::memory_order_acquire);
             if (cursor == 0 || (state != SlotState::live && state != SlotState::closed)) continue;
             LaneReader& reader =
                 readers.try_emplace({lane, slot.birth.load()}, shared->pages, lane).first->second;
-            if (!reader.standing()) {
-                const PageRef page = page_of(shared->pages, slot, cursor);
-                if (page == 0) continue;
-                reader.stand(page, cursor);
-            }
+            if (!enter(lane, reader, cursor)) continue;
             while (const RecordView view = reader.look(&piece.cell().entering)) {
+                if (texts.size() == most) break;
                 texts.push_back(text_of(view));
                 reader.pass(view);
             }
             piece.cursor(lane).store(reader.position(), std::memory_order_release);
             set_lane_bit(shared->signals.head().passed, lane);
+            if (!stays) put_down();
         }
         return texts;
     }
+    // Names the lane and the page in which it goes on. False: there is none now.
+    bool enter(LaneId lane, LaneReader& reader, Position cursor) {
+        const LaneSlot& slot = shared->control.lane(lane);
+        piece.cell().looking_at.store(lane + 1, std::memory_order_relaxed);
+        if (reader.standing()) {
+            piece.cell().entering.store(reader.page(), std::memory_order_relaxed);
+            if (reader.may_stay()) return true;
+            cursor = reader.position();
+        }
+        PageRef page = page_of(shared->pages, slot, cursor);
+        if (page == 0) page = page_of(shared->pages, slot, cursor = slot.floor.load());
+        if (page == 0) return false;
+        piece.cell().entering.store(page, std::memory_order_relaxed);
+        if (reader.is_being_given_up(page)) return false;
+        reader.stand(page, cursor);
+        return true;
+    }
+    void put_down() {
+        piece.cell().looking_at.store(0, std::memory_order_relaxed);
+        piece.cell().entering.store(0, std::memory_order_relaxed);
+    }
+    std::uint64_t dropped() const { return shared->control.subscription(subscription).dropped; }
 };
 
 class SegmentStage {

@@ -81,7 +81,7 @@ class Policy(stage.SystemTest):
         broker = self.broker()
         broker.send("queue://orders.eu", [b"here already"])
         done = broker.weir("policy", "set", "orders.>", "limit=50%", "rate=1MiB/s,500msg/s",
-                           "overflow=fail-after", "fail-after=250ms")
+                           "overflow=fail-after", "fail-after=250ms", "flow-to-disk=never")
         self.assertEqual((done.returncode, done.stdout), (OK, b"1 destination changed\n"),
                          done.stderr)
         for name in ("queue://orders.eu", "orders.never.seen"):
@@ -96,10 +96,10 @@ class Policy(stage.SystemTest):
             self.assertEqual(policy["reserve"]["origin"], "default")
             self.assertEqual(policy["high-water"]["number"], (16 << 20) * 7 // 10 // 4096 * 4096)
             self.assertTrue(policy["limit"]["binds"])
-            self.assertFalse(policy["overflow"]["binds"])
-        self.assertIn(b"rate, overflow, fail-after: kept", done.stderr)
+            self.assertFalse(policy["flow-to-disk"]["binds"])
+        self.assertIn(b"flow-to-disk: kept", done.stderr)
         table = broker.weir("policy", "show", "queue://orders.eu").stdout.decode()
-        self.assertRegex(table, r"(?m)^overflow +fail-after .*; binds nobody in this version$")
+        self.assertRegex(table, r"(?m)^flow-to-disk +never .*; binds nobody in this version$")
         self.assertRegex(table, r"(?m)^limit +16MiB +queue://orders\.> \(set at run time, written "
                                 r"50%\)$")
         self.assertEqual(broker.destination("queue://orders.eu")["limit"], 16 << 20)

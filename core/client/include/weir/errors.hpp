@@ -38,6 +38,7 @@ enum class SendError {
     too_large,     // above the largest message of the broker or the destination
     no_grant,      // fail-at-once was asked for and there is no room (Producer::last_wait says why)
     timed_out,     // no room until the deadline (Producer::last_wait says why)
+    dropped,       // a claim: given up, because that is what the policy or the caller wants
     closed,        // this producer was closed, or its lane ended
     broker_down,   // the broker is gone: nothing more will be granted
     bad_envelope,  // an envelope of more than 512 KiB
@@ -48,6 +49,7 @@ enum class SendError {
 enum class ReceiveError {
     timed_out,    // no message until the deadline; for a poll: none now
     closed,       // this consumer was closed
+    too_slow,     // the broker ended this subscription: the topic's policy does not wait for it
     broker_down,  // the broker is gone and everything that was granted has been read
     forked,
 };

@@ -95,6 +95,12 @@ public:
     // With an envelope: 8 bytes per field and its value more. An empty one costs nothing.
     Result<void, SendError> send(std::span<const std::byte> payload, const Envelope& envelope);
 
+    // What happens without a grant is chosen for this one message.
+    Result<void, SendError> send(std::span<const std::byte> payload, const SendOptions& options);
+    Result<void, SendError> send(std::string_view text, const SendOptions& options) {
+        return send(std::as_bytes(std::span(text.data(), text.size())), options);
+    }
+
     // Several at once. Those that share a page become visible together, by one store. Returns how
     // many were sent: fewer than given if the broker granted no room for more (the next call says
     // why); an error only if none was.
@@ -111,6 +117,10 @@ public:
     // Why the last send that found no room waited or failed; nothing if none did since it was
     // opened.
     std::optional<WaitInfo> last_wait() const;
+    // Messages that were given up unsent (OnFull::drop_newest).
+    std::uint64_t dropped() const;
+    // How long the destination's policy lets a send wait (fail-after); nothing if it says nothing.
+    std::optional<std::chrono::nanoseconds> policy_timeout() const;
     // The full name, with its scheme.
     const std::string& destination() const;
     // Gives the lane back; what was sent stays. Later sends return SendError::closed. Idempotent.

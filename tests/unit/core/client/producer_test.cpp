@@ -28,8 +28,108 @@ TEST(Producer, FailsAtOnceWhenItShouldNotWait) {
     while ((last = producer.send("12345678"))) ++sent;
     EXPECT_EQ(sent, (page_unit - page_header_bytes) / 16);
     EXPECT_EQ(last.error(), SendError::no_grant);
-    EXPECT_EQ(stage.cell().waiting.load(), 0u);
+    EXPECT_EQ(stage.cell().waiting.load(), ProducerWaiting::no);
     EXPECT_TRUE(producer.last_wait());
+}
+
+TEST(Producer, DoesWhatThePolicySaysUnlessItsCallerChose) {
+    const auto outcome = [](ClientStage& stage, const ProducerOptions& options,
+                            const SendOptions* once = nullptr) {
+        const auto session = stage.connect();
+        auto producer = stage.producer(session, options);
+        // relaxed would do: one thread until the connection ends.
+        while (producer.send("12345678", SendOptions{.on_full = OnFull::fail})) continue;
+        const auto last =
+            once != nullptr ? producer.send("12345678", *once) : producer.send("12345678");
+        return last ? std::string("sent ") + std::to_string(producer.dropped())
+                    : std::to_string(static_cast<int>(last.error()));
+    };
+    const auto error = [](SendError code) { return std::to_string(static_cast<int>(code)); };
+    struct Row {
+        Overflow policy;
+        ProducerOptions options;
+        std::string outcome;
+    };
+    const Row rows[] = {
+        {Overflow::fail, {}, error(SendError::no_grant)},
+        {Overflow::fail_after, {}, error(SendError::timed_out)},
+        {Overflow::fail_after, {.on_full = OnFull::fail}, error(SendError::no_grant)},
+        {Overflow::drop_newest, {}, "sent 1"},
+        {Overflow::drop_newest, {.on_full = OnFull::fail}, error(SendError::no_grant)},
+        {Overflow::drop_newest,
+         {.on_full = OnFull::wait, .timeout = 5ms},
+         error(SendError::timed_out)},
+        {Overflow::block, {.timeout = 5ms}, error(SendError::timed_out)},
+        {Overflow::block, {.on_full = OnFull::drop_newest}, "sent 1"},
+        {Overflow::drop_oldest, {}, error(SendError::no_grant)},  // nobody here gives anything up
+        {static_cast<Overflow>(77), {.timeout = 5ms}, error(SendError::timed_out)},
+    };
+    for (const Row& row : rows) {
+        ClientStage stage("queue://q", 1, page_unit);
+        PolicySlot& policy = stage.control().destination(0).policy;
+        policy.overflow.store(row.policy);
+        policy.fail_after_ns.store(5 * ns_per_ms);
+        EXPECT_EQ(outcome(stage, row.options), row.outcome) << &row - rows;
+    }
+    ClientStage stage("queue://q", 1, page_unit);
+    stage.control().destination(0).policy.overflow.store(Overflow::fail);
+    const SendOptions once{.on_full = OnFull::drop_newest};
+    EXPECT_EQ(outcome(stage, {.on_full = OnFull::fail}, &once), "sent 1") << "for one send";
+}
+
+TEST(Producer, ADroppedMessageIsCountedWhereTheBrokerSeesItAndAClaimSaysSo) {
+    ClientStage stage("queue://q", 1, page_unit);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session, {.on_full = OnFull::drop_newest});
+    auto consumer = stage.consumer(session);
+    std::size_t sent = 0;
+    while (producer.dropped() == 0) {
+        ASSERT_TRUE(producer.send("12345678"));
+        ++sent;
+    }
+    EXPECT_EQ(producer.claim(8).error(), SendError::dropped);
+    const std::string text = "in a batch";
+    const std::span<const std::byte> batch[] = {test::bytes_of(text), test::bytes_of(text)};
+    EXPECT_EQ(producer.send(batch).value(), 2u);
+    EXPECT_EQ(producer.dropped(), 4u);
+    EXPECT_EQ(stage.cell().dropped_newest.load(), 4u);
+    EXPECT_EQ(test::drain(consumer).size(), sent - 1);
+}
+
+TEST(Producer, ARefusalIsBelievedForAMomentButNotPastAGrant) {
+    ClientStage stage("queue://q", 2, page_unit);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session, {.on_full = OnFull::fail});
+    while (producer.send("12345678")) continue;
+    stage.signals().head().need[0].store(0);
+    std::size_t refused = 0;
+    const std::uint64_t until = monotonic_ns() + 500 * ns_per_us;
+    while (monotonic_ns() < until && !producer.send("12345678")) ++refused;
+    if (refused > 1) {
+        EXPECT_EQ(stage.signals().head().need[0].load(), 0u) << "nobody was asked";
+    }
+    stage.grant_to_first(1, 0, 1);
+    EXPECT_TRUE(producer.send("12345678"));
+}
+
+TEST(Producer, AMeterHoldsItsMessagesAndItsPayloadExactly) {
+    ClientStage stage("queue://q", 1, 16 * page_unit);
+    const auto session = stage.connect();
+    stage.lane(0).message_stop.store(6);
+    auto producer = stage.producer(session, {.on_full = OnFull::fail});
+    for (int number = 0; number < 5; ++number) ASSERT_TRUE(producer.send("12345678")) << number;
+    EXPECT_EQ(producer.send("12345678").error(), SendError::no_grant);
+    EXPECT_EQ(stage.cell().sent_messages.load(), 5u);
+    EXPECT_EQ(stage.cell().sent_payload.load(), 40u);
+    stage.lane(0).message_stop.store(0);
+    stage.lane(0).payload_stop.store(51);
+    stage.lane(0).grants.fetch_add(1);
+    EXPECT_TRUE(producer.send("12345678"));
+    EXPECT_EQ(producer.send("123").error(), SendError::no_grant);
+    EXPECT_TRUE(producer.send("12"));
+    stage.lane(0).payload_stop.store(0);
+    stage.lane(0).grants.fetch_add(1);
+    for (int number = 0; number < 100; ++number) ASSERT_TRUE(producer.send("12345678"));
 }
 
 TEST(Producer, GivesUpAtItsDeadlineAndSaysWhy) {
@@ -63,11 +163,11 @@ TEST(Producer, SaysHowMuchItWantsWhileItWaits) {
         EXPECT_TRUE(producer.send(std::string(3000, 'a')));
         EXPECT_TRUE(producer.send(std::string(4096, 'b')));
     });
-    while (stage.cell().waiting.load() == 0) std::this_thread::yield();
+    while (stage.cell().waiting.load() == ProducerWaiting::no) std::this_thread::yield();
     EXPECT_EQ(stage.cell().wanted.load(), record_bytes(0, 4096));
     stage.grant_to_first(1, 0, 2);
     waiting.join();
-    EXPECT_EQ(stage.cell().waiting.load(), 0u);
+    EXPECT_EQ(stage.cell().waiting.load(), ProducerWaiting::no);
     EXPECT_EQ(stage.cell().wanted.load(), 0u);
 }
 

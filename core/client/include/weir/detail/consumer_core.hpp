@@ -62,6 +62,9 @@ struct ConsumerCounts {
     std::uint64_t redelivered = 0;  // of those: flagged as redelivered
     std::uint64_t expired = 0;      // passed over because their expiry had come
     std::uint64_t damaged = 0;      // places where a lane held nonsense that was passed over
+    // Messages given up to make room: of a topic those that this consumer did not read and never
+    // will, of a queue those that the queue lost while this consumer was there.
+    std::uint64_t dropped = 0;
 };
 
 namespace detail {

@@ -5,9 +5,8 @@
 //
 // Invariants
 //   P1  `plain_limit` is 0 whenever a payload may not simply be copied into a record: before the
-//   lane is
-//       open, after it was closed, and while each message gets a timestamp. So the short way asks
-//       once
+//       lane is open, after it was closed, while each message gets a timestamp, and while the lane
+//       is metered. So the short way asks once
 //   P2  `ask_at` is the tail from which on the broker is asked for more pages; at most once per
 //   page
 #ifndef WEIR_DETAIL_PRODUCER_CORE_HPP
@@ -28,17 +27,26 @@
 
 namespace weir {
 
-// What a send does when the broker has granted no room.
+// What a send does when the broker has granted no room. The caller's choice wins over the policy's.
 enum class OnFull {
-    wait,  // waits, with or without ProducerOptions::timeout
-    fail,  // asks the broker once and returns SendError::no_grant
+    policy,  // what the destination's policy says, which is to wait if nobody said anything else
+    wait,    // waits, with or without a timeout
+    fail,    // asks the broker once and returns SendError::no_grant
+    // Makes room by giving up the oldest messages of the destination that nobody holds: a ring.
+    // Where that is no help (nothing is left to give up) it fails; where only time helps (a rate)
+    // it waits.
+    drop_oldest,
+    // Gives up the message that was to be sent, counts it (Producer::dropped) and succeeds. A claim
+    // returns SendError::dropped instead, because there is no place to write to.
+    drop_newest,
 };
 
 // How a producer behaves. Each can also stand in the destination's name, behind a `?`:
-// queue://orders?producer.onFull=fail&producer.timeout=2s&producer.timestamps=true
+// queue://orders?producer.onFull=dropOldest&producer.timeout=2s&producer.timestamps=true
 struct ProducerOptions {
-    OnFull on_full = OnFull::wait;
-    std::optional<std::chrono::nanoseconds> timeout = {};  // of a wait; none: for ever
+    OnFull on_full = OnFull::policy;
+    // Of a wait, also of one that the policy chose; none: for ever, or as long as the policy says.
+    std::optional<std::chrono::nanoseconds> timeout = {};
     bool timestamps = false;  // adds the time to each message: a clock reading and 16 bytes
 };
 
@@ -48,6 +56,12 @@ struct WaitHolder {
     std::uint32_t pid = 0;    // of the producer; 0: it has left
     std::string name;         // of its session
     std::uint64_t bytes = 0;  // of direct memory
+};
+
+// For one send: wins over the producer's options.
+struct SendOptions {
+    OnFull on_full = OnFull::policy;
+    std::optional<std::chrono::nanoseconds> timeout = {};
 };
 
 // Why and how long the last send waited.
@@ -74,6 +88,14 @@ class WakeFd;
 struct Maker;  // makes handles over connections that are laid out by hand (core/client/open.hpp)
 
 inline constexpr Position never = ~Position{0};
+
+// What a record needs: its bytes in all, and of those the payload and what stands in front of it.
+struct RoomNeeded {
+    std::uint64_t bytes = 0;
+    std::uint64_t payload = 0;
+    std::uint64_t before_payload = commit_word_bytes;
+    std::uint64_t alignment = 8;  // of the payload's address
+};
 
 struct ProducerCore {
     ProducerCore();
@@ -108,11 +130,23 @@ struct ProducerCore {
     void ask_ahead() noexcept;  // tells the broker that the window runs low, if it does
     void ask() noexcept;        // sets the need bit, rings if the broker sleeps
 
-    // A claim of `bytes` in the current or the next page, waiting for the broker where that is
-    // wanted.
-    Result<std::byte*, SendError> room(std::uint64_t bytes, std::uint64_t aligned_to,
-                                       std::uint64_t before_payload);
-    std::optional<SendError> wait_for_grant(std::uint64_t bytes, std::uint64_t deadline_ns);
+    // A claim in the current or the next page, waiting for the broker where that is wanted.
+    Result<std::byte*, SendError> room(const RoomNeeded& need);
+    // What this send does if there is no grant, and until when it waits.
+    struct Choice {
+        Overflow on_full = Overflow::block;
+        std::uint64_t deadline_ns = 0;
+    };
+    Choice choice() const noexcept;
+    std::optional<SendError> wait_for_grant(const RoomNeeded& need, std::uint64_t bytes,
+                                            const Choice& choice);
+    SendError refuse(Overflow on_full) noexcept;
+    // True while a broker that has just refused as much would only say the same again.
+    bool refusal_stands(std::uint64_t bytes) const noexcept;
+    // Rates and depths: what may be sent beside the stop (LaneSlot.message_stop).
+    bool metered() const noexcept;
+    bool meter_allows(std::uint64_t payload) const noexcept;
+    bool may_go_on(const RoomNeeded& need, std::uint64_t bytes) noexcept;
     std::optional<SendError> refusal(std::uint64_t payload, std::uint64_t envelope) noexcept;
     void look_at_policy() noexcept;
     void close() noexcept;  // forgets the lane; the broker is told by the caller
@@ -139,6 +173,13 @@ struct ProducerCore {
     std::optional<WaitInfo> last_wait;
     std::shared_ptr<Connection> connection;
     std::unique_ptr<WakeFd> wake_fd;
+    const PolicySlot* policy = nullptr;
+    std::uint64_t sent_messages = 0;  // while metered: claimed
+    std::uint64_t sent_payload = 0;
+    std::uint64_t dropped = 0;        // given up unsent
+    std::uint64_t refused_bytes = 0;  // the last refusal: how much, under which step of `grants`,
+    std::uint32_t refused_grants = 0;
+    std::uint64_t refused_until_ns = 0;  // and how long it is believed
 };
 
 }  // namespace detail
