@@ -19,8 +19,9 @@ bool LaneReader::next_page(std::atomic<PageRef>* entering) noexcept {
     if (word_at(pages_.bytes(next) + page_header_bytes).load(std::memory_order_acquire) == 0)
         return false;
     if (entering != nullptr) {
-        // relaxed: ordered against the loads below by the broker's membarrier (retract).
-        entering->store(next, std::memory_order_relaxed);
+        // SYNC(put_down) release: what is held of a lane that was named before stands in its
+        // cursor. Against the loads below it is ordered by the broker's membarrier (retract).
+        entering->store(next, std::memory_order_release);
         // barrier: the page is named before the link is looked at again, in program order.
         std::atomic_signal_fence(std::memory_order_seq_cst);
     }
@@ -30,8 +31,8 @@ bool LaneReader::next_page(std::atomic<PageRef>* entering) noexcept {
         pages_.slot(next).start.load(std::memory_order_relaxed) != start ||
         // A reader whose pages may be taken does not step into one that is being given up.
         (entering != nullptr && is_being_given_up(next))) {
-        // relaxed: as above.
-        if (entering != nullptr) entering->store(page_, std::memory_order_relaxed);
+        // SYNC(put_down) release: as above.
+        if (entering != nullptr) entering->store(page_, std::memory_order_release);
         return false;
     }
     stand(next, 0);

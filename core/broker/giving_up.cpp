@@ -2,7 +2,6 @@
 #include "core/broker/giving_up.hpp"
 
 #include <algorithm>
-#include <bit>
 
 #include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
@@ -89,13 +88,18 @@ std::uint64_t pass_over(Tables& tables, Destination& queue, Lane& lane, Position
 }
 
 // What waits to be delivered again is in nobody's hands, and older than everything behind a cursor.
-bool give_up_pending(Tables& tables, Destination& queue) {
-    if (queue.pending.empty()) return false;
-    const Range range = std::move(queue.pending.front());
+// At most so many messages of the oldest range; how many that were.
+std::uint64_t give_up_pending(Tables& tables, Destination& queue, std::uint64_t most) {
+    if (queue.pending.empty()) return 0;
+    Range& oldest = queue.pending.front();
+    std::uint64_t messages = 0;
+    for (; messages < most && oldest.due != 0; ++messages) oldest.due &= oldest.due - 1;
+    count_queue_drop(tables, queue, messages);
+    if (oldest.due != 0) return messages;
+    Lane* const lane = tables.lane(oldest.lane);
     queue.pending.pop_front();
-    count_queue_drop(tables, queue, static_cast<std::uint64_t>(std::popcount(range.due)));
-    if (Lane* const lane = tables.lane(range.lane)) collect(tables, *lane);
-    return true;
+    if (lane != nullptr) collect(tables, *lane);
+    return messages;
 }
 
 // No page has been left by its producer: the backlog lies where producers write. A producer that is
@@ -123,7 +127,7 @@ bool give_up_tail(Tables& tables, Destination& queue) {
 }
 
 bool give_up_of_queue(Tables& tables, Destination& queue) {
-    if (give_up_pending(tables, queue)) return true;
+    if (give_up_pending(tables, queue, note_records_max) != 0) return true;
     const std::vector<Candidate> oldest = oldest_pages(tables, queue);
     if (oldest.empty()) return give_up_tail(tables, queue);
     Lane& lane = *oldest.front().lane;
@@ -143,13 +147,25 @@ struct Standing {
 };
 
 // To be asked behind the membarrier. `count`: pages that may go.
+//
+// The subscriber may put the lane down between any two of these looks: it stores its cursor, then
+// clears `looking_at`, then `entering`. What it held at the barrier is found all the same:
+//
+//   `looking_at` names another lane    it was put down: the cursor, read last, says what is held
+//   it names this one, and `entering`
+//     a page of this lane              all from the cursor to that page stays
+//     none, or another lane's          put down since the first look: as in the first line
+//
+// Whoever names this lane only after the barrier finds its pages marked, and holds of earlier
+// visits what its cursor says. Reading the cursor before `entering` would miss a lane that is put
+// down in between, and nothing would be kept of it.
 Standing standing_of(const Tables& tables, const Lane& lane, const Attachment& attachment,
                      std::size_t count) {
     const ConsumerPiece& piece = tables.subscriptions[attachment.subscription]->piece;
     // SYNC(put_down) acquire: what is held of a lane that was put down stands in its cursor.
     const bool looks = piece.cell().looking_at.load(std::memory_order_acquire) == lane.id + 1;
-    // relaxed: ordered by the membarrier.
-    const PageRef entering = piece.cell().entering.load(std::memory_order_relaxed);
+    // SYNC(put_down) acquire: as above, when it names no page of this lane any more.
+    const PageRef entering = piece.cell().entering.load(std::memory_order_acquire);
     // SYNC(cursor_set) acquire: as in accept_cursors.
     const std::uint64_t word = piece.cursor(lane.id).load(std::memory_order_acquire);
     const std::size_t from = unread_index(lane, attachment.cursor).value_or(count);
@@ -262,6 +278,9 @@ bool reads_up_to(const Attachment& attachment, const Page& page) {
 void let_go(Tables& tables, Subscription& subscription, Destination& topic, Lane& lane) {
     // SYNC(put_down) acquire: as in standing_of.
     if (subscription.piece.cell().looking_at.load(std::memory_order_acquire) == lane.id + 1) return;
+    // SYNC(cursor_set) acquire: as in accept_cursors.
+    const std::uint64_t word = subscription.piece.cursor(lane.id).load(std::memory_order_acquire);
+    if (exclusive_held_units(word) != 0) return;
     const auto at =
         std::find_if(lane.attachments.begin(), lane.attachments.end(),
                      [&](const Attachment& one) { return one.subscription == subscription.slot; });
@@ -322,7 +341,8 @@ bool give_up_oldest(Tables& tables, Destination& destination) {
 
 std::uint64_t give_up_messages(Tables& tables, Destination& queue, std::uint64_t messages) {
     std::uint64_t given_up = 0;
-    while (given_up < messages && give_up_pending(tables, queue)) ++given_up;
+    while (given_up < messages && !queue.pending.empty())
+        given_up += give_up_pending(tables, queue, messages - given_up);
     for (bool found = true; found && given_up < messages;) {
         found = false;
         Candidate oldest;

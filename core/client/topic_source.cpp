@@ -102,8 +102,8 @@ bool TopicSource::stand(Lane& lane, Position position) noexcept {
         page = page_of(pages, *lane.slot, position);
     }
     if (page == 0) return false;
-    // relaxed: ordered against the second look by the broker's membarrier (enter and retract).
-    piece_.cell().entering.store(page, std::memory_order_relaxed);
+    // SYNC(put_down) release: what is held of the lane named before stands in its cursor.
+    piece_.cell().entering.store(page, std::memory_order_release);
     // barrier: the page is named before it is looked for again, in program order.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (page_of(pages, *lane.slot, position) != page) return false;
@@ -128,8 +128,8 @@ std::uint64_t TopicSource::dropped() const noexcept {
 }
 
 bool TopicSource::enter(ConsumerCore& core, Lane& lane) noexcept {
-    // relaxed: ordered against the look at the state by the broker's membarrier.
-    core.cell->looking_at.store(lane.id + 1, std::memory_order_relaxed);
+    // SYNC(put_down) release: as in `stand`.
+    core.cell->looking_at.store(lane.id + 1, std::memory_order_release);
     // barrier: the lane is named before its state is looked at, in program order.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     // SYNC(slot_live) acquire: this use of the slot, if it is one.
@@ -141,8 +141,8 @@ bool TopicSource::enter(ConsumerCore& core, Lane& lane) noexcept {
     }
     if (ended()) return false;
     if (lane.reader.standing()) {
-        // relaxed: as in `stand`.
-        core.cell->entering.store(lane.reader.page(), std::memory_order_relaxed);
+        // SYNC(put_down) release: as in `stand`.
+        core.cell->entering.store(lane.reader.page(), std::memory_order_release);
         // barrier: as in `stand`.
         std::atomic_signal_fence(std::memory_order_seq_cst);
         if (lane.reader.may_stay()) return true;
@@ -169,8 +169,9 @@ void TopicSource::leave(ConsumerCore& core) noexcept {
     core.drop_hand();
     // SYNC(put_down) release: what is held of the lane stands in its cursor.
     core.cell->looking_at.store(0, std::memory_order_release);
-    // relaxed: as above.
-    core.cell->entering.store(0, std::memory_order_relaxed);
+    // SYNC(put_down) release: as above; the broker may still have read the lane's name and finds no
+    // page now.
+    core.cell->entering.store(0, std::memory_order_release);
 }
 
 // Of a lane that is put down, the broker has to know what was given out and not acknowledged.

@@ -86,6 +86,26 @@ TEST(Ring, WhatIsToBeDeliveredAgainIsTheOldest) {
     expect_consecutive(other.take_all(), 2009);
 }
 
+TEST(Ring, OfARangeThatIsToBeDeliveredAgainOnlyAsManyGoAsTheDepthNeeds) {
+    SegmentStage stage(1 << 20);
+    ASSERT_TRUE(stage.segment->set_policy("queue://a", "max-depth=10"));
+    const std::uint32_t session = stage.session();
+    TestProducer producer = stage.producer(stage.session(), "queue://a");
+    producer.on_full = Overflow::drop_oldest;
+    TestWorker worker = stage.worker(session, "queue://a", 1024);
+    ASSERT_EQ(send_numbered(producer, 0, 10), 10u);
+    ASSERT_EQ(worker.take(producer.lane, 4).size(), 4u) << "a page's worth";
+    stage.segment->end_session(session, broker::Ending::died);
+    ASSERT_EQ(send_numbered(producer, 10, 2), 12u);
+    const Books& books = stage.books(producer.destination);
+    EXPECT_EQ(books.dropped.load(), 2u) << "not the whole range";
+    EXPECT_EQ(books.depth_messages.load(), 10u);
+    TestWorker other = stage.worker(stage.session(), "queue://a", 1024);
+    stage.segment->turn();
+    EXPECT_EQ(other.take_all_assigned(), (Texts{numbered(2), numbered(3)}));
+    expect_consecutive(other.take_all(), 11);
+}
+
 TEST(Ring, TheOldestIsGivenUpWhoeverSentIt) {
     SegmentStage stage(1 << 20);
     TestProducer old = stage.producer(stage.session(), "queue://a");
@@ -193,13 +213,9 @@ TEST(Ring, TheLaneInASubscribersHandsKeepsThePageThatItReads) {
     EXPECT_EQ(books.depth_messages.load(), 0u);
 }
 
-TEST(Ring, WhatASubscriberHoldsOfALaneThatItPutDownStays) {
-    SegmentStage stage(1 << 20);
-    TestProducer producer = stage.producer(stage.session(), "topic://a");
-    producer.on_full = Overflow::drop_oldest;
-    TestSubscriber holder = stage.subscriber(stage.session(), "topic://a");
-    ASSERT_EQ(send_numbered(producer, 0, 100), 100u);
-    // Reads ten without acknowledging, puts the lane down.
+// Reads ten without acknowledging, puts the lane down.
+std::vector<RecordView> hold_ten(SegmentStage& stage, const TestProducer& producer,
+                                 TestSubscriber& holder) {
     const Position cursor = holder.piece.cursor(producer.lane).load();
     LaneReader reader(stage.shared.pages, producer.lane);
     reader.stand(page_of(stage.shared.pages, producer.slot(), cursor), cursor);
@@ -210,10 +226,31 @@ TEST(Ring, WhatASubscriberHoldsOfALaneThatItPutDownStays) {
     }
     holder.piece.cursor(producer.lane)
         .store(exclusive_cursor(cursor, held_units(cursor, reader.position())));
-    ASSERT_EQ(send_numbered(producer, 100, 3000), 3100u);
-    for (std::size_t number = 0; number < 10; ++number)
-        ASSERT_EQ(text_of(held[number]), numbered(number)) << "its bytes are still there";
-    EXPECT_GT(holder.dropped(), 1000u);
+    return held;
+}
+
+// The broker may read the lane's name in `looking_at` just before it is cleared, and then a page of
+// no lane or of the next one.
+TEST(Ring, WhatASubscriberHoldsOfALaneThatItPutDownStaysAlsoAtTheInstantOfPuttingItDown) {
+    enum class Instant { behind, page_is_cleared, names_another_page };
+    for (const Instant at :
+         {Instant::behind, Instant::page_is_cleared, Instant::names_another_page}) {
+        SegmentStage stage(1 << 20);
+        TestProducer producer = stage.producer(stage.session(), "topic://a");
+        producer.on_full = Overflow::drop_oldest;
+        TestProducer elsewhere = stage.producer(stage.session(), "topic://b");
+        TestSubscriber holder = stage.subscriber(stage.session(), "topic://a");
+        ASSERT_EQ(send_numbered(producer, 0, 100), 100u);
+        const std::vector<RecordView> held = hold_ten(stage, producer, holder);
+        ConsumerCell& cell = holder.piece.cell();
+        cell.looking_at.store(at == Instant::behind ? 0 : producer.lane + 1);
+        cell.entering.store(at == Instant::names_another_page ? elsewhere.slot().first_page.load()
+                                                              : 0);
+        ASSERT_EQ(send_numbered(producer, 100, 3000), 3100u);
+        for (std::size_t number = 0; number < 10; ++number)
+            ASSERT_EQ(text_of(held[number]), numbered(number)) << "its bytes are still there";
+        EXPECT_GT(holder.dropped(), 1000u);
+    }
 }
 
 TEST(Ring, ASubscriberThatWasToldNothingElseThrottles) {
@@ -262,6 +299,22 @@ TEST(Ring, ATopicMayEndItsSlowSubscribersAndOnlyThose) {
     EXPECT_EQ(slow.piece.cursor(producer.lane).load(), 0u) << "none of its lanes any more";
     ASSERT_TRUE(stage.segment->close_consumer(slow.session, slow.subscription));
     ASSERT_TRUE(stage.segment->close_consumer(stopped.session, stopped.subscription));
+}
+
+TEST(Ring, ASubscriberThatWasEndedMayGoOnReadingWhatItHolds) {
+    SegmentStage stage(1 << 20);
+    ASSERT_TRUE(stage.segment->set_policy("topic://a", "slow-subscriber=end"));
+    TestProducer producer = stage.producer(stage.session(), "topic://a");
+    TestSubscriber holder = stage.subscriber(stage.session(), "topic://a");
+    ASSERT_EQ(send_numbered(producer, 0, 100), 100u);
+    const std::vector<RecordView> held = hold_ten(stage, producer, holder);
+    ASSERT_EQ(send_numbered(producer, 100, 3000), 3100u) << "nobody waits for it";
+    EXPECT_EQ(stage.shared.control.subscription(holder.subscription).state.load(),
+              SlotState::ended);
+    for (std::size_t number = 0; number < 10; ++number)
+        ASSERT_EQ(text_of(held[number]), numbered(number)) << "its bytes are still there";
+    ASSERT_TRUE(stage.segment->close_consumer(holder.session, holder.subscription));
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0u);
 }
 
 }  // namespace
