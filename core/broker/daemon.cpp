@@ -5,16 +5,20 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "core/base/bytes.hpp"
 #include "core/base/log.hpp"
+#include "core/broker/disk.hpp"
 #include "core/broker/leftovers.hpp"
 #include "core/broker/loop.hpp"
 #include "core/broker/process.hpp"
 #include "core/broker/segment_half.hpp"
+#include "io/files.hpp"
 #include "io/ring.hpp"
+#include "io/spill_directory.hpp"
 #include "shm/control_region.hpp"
 
 namespace weir::broker {
@@ -25,6 +29,11 @@ constexpr unsigned ring_entries = 256;
 
 // Beside the sessions, connections that are still greeting or being refused.
 constexpr std::uint32_t connections_extra = 32;
+
+// How long the disk may take at the end to give the spill space back.
+constexpr std::uint64_t disk_patience_ns = 5 * ns_per_s;
+
+constexpr std::uint64_t spill_limit_least = 64 << 20;
 
 // The named region goes with the broker. After a crash it stays, for the next one to count.
 struct ControlName {
@@ -61,6 +70,20 @@ Result<PolicyChange, Refused> read_policies_again(const BrokerConfig& config, Me
     return memory.read_policies(settings->policies);
 }
 
+// The spill directory, cleared of an earlier life; how much may be in it.
+Result<std::uint64_t, Error<StartFailure>> open_spill_space(const std::string& broker,
+                                                            const FlowOptions& flow, Ready& news) {
+    auto room = io::open_spill_directory(flow.directory);
+    if (!room) return fail(StartFailure::refused, room.error().sentence);
+    const io::LeftFiles left = io::remove_spill_files(flow.directory, spill_owner(broker));
+    if (left.files != 0)
+        news.notices.push_back("an earlier broker of this name left " + std::to_string(left.files) +
+                               " spill files (" + format_size(left.bytes) + "): removed");
+    if (flow.limit_bytes != 0) return flow.limit_bytes;
+    // A disk that is full now need not stay so: what it really has is found out at each file.
+    return std::max(*room / 10'000 * flow.limit_share, spill_limit_least);
+}
+
 // The part with a listening socket: everything before it can fail, nothing after `ready` may.
 Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& segment,
                                         const Clock& clock, int signals, Ready news,
@@ -93,12 +116,21 @@ Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& seg
     inputs.signals = signals;
     inputs.ends_with_last_session = config.ends_with_last_session;
     Loop loop(std::move(*ring), memory, sessions, inputs, clock);
+    io::RingFiles files(loop.ring(), Loop::disk_prefix());
+    const FlowOptions& flow = config.limits.flow;
+    if (!flow.directory.empty()) {
+        auto limit = open_spill_space(config.name, flow, news);
+        if (!limit) return fail(limit.error());
+        segment.use_disk(files, flow, *limit);
+    }
 
     log::info("broker \"{}\" is ready: {} of direct memory, {} of heap-like memory, socket {}",
               config.name, format_size(config.direct_bytes), format_size(config.heap_bytes),
               config.places.socket);
     ready(news);
     auto ended = loop.run();
+    loop.end_disk(disk_patience_ns);
+    if (!flow.directory.empty()) io::remove_spill_files(flow.directory, spill_owner(config.name));
     if (!ended) return fail(StartFailure::refused, ended.error().sentence);
     log::info("broker \"{}\" has stopped; discarded: {} messages, {}", config.name, ended->messages,
               format_size(ended->bytes));

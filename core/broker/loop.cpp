@@ -103,6 +103,9 @@ void Loop::handle(const io::Completion& completion) {
         case Source::doorbell: rung(); return;
         case Source::signals: signalled(); return;
         case Source::second: second_passed(); return;
+        case Source::disk:
+            memory_.disk_completed(completion.token & ~disk_prefix(), completion.result);
+            return;
         case Source::cancel: return;  // what was cancelled completes for itself
         case Source::receive:
         case Source::death: break;
@@ -118,6 +121,23 @@ void Loop::handle(const io::Completion& completion) {
         if (completion.result >= 0 && (completion.result & POLLIN) != 0) sessions_.died(id);
     }
     tend(id);
+}
+
+io::Token Loop::disk_prefix() noexcept {
+    return static_cast<io::Token>(Source::disk) << source_shift;
+}
+
+void Loop::end_disk(std::uint64_t patience_ns) {
+    const std::uint64_t end = clock_.now_ns() + patience_ns;
+    memory_.abandon_disk();
+    memory_.turn();
+    while (!memory_.disk_is_idle() && clock_.now_ns() < end) {
+        if (!ring_.wait(drain_look_ns)) return;
+        for (const io::Completion& completion : ring_.drain(completions_per_turn))
+            if (static_cast<Source>(completion.token >> source_shift) == Source::disk)
+                handle(completion);
+        memory_.turn();
+    }
 }
 
 void Loop::accepted(const io::Completion& completion) {

@@ -54,6 +54,14 @@ public:
     // Serves until it is told to stop; what the stop discarded.
     Result<Discarded, Error<io::RingFailure>> run();
 
+    // The ring, for files on disk: their tokens are below this prefix, their completions go to the
+    // memory half.
+    io::Ring& ring() noexcept { return ring_; }
+    static io::Token disk_prefix() noexcept;
+    // At the end: gives the disk's space back and waits for what the disk still has in hand (R3),
+    // for so long at most.
+    void end_disk(std::uint64_t patience_ns);
+
 private:
     enum class Source : std::uint8_t {
         listener,
@@ -62,7 +70,8 @@ private:
         second,
         receive,
         death,
-        cancel
+        cancel,
+        disk
     };
 
     // What the kernel writes into while a receive is in flight (O1).

@@ -41,6 +41,11 @@ public:
     virtual void suspend_session(std::uint32_t session) = 0;
     virtual void settle() = 0;
 
+    // Only of a broker with a spill directory.
+    virtual void disk_completed(io::Token, std::int32_t) {}
+    virtual void abandon_disk() {}
+    virtual bool disk_is_idle() const { return true; }
+
     virtual bool turn() = 0;
     virtual void tick() = 0;
     virtual std::uint64_t due_ns() const { return ~std::uint64_t{0}; }

@@ -53,6 +53,11 @@ public:
     }
     void suspend_session(std::uint32_t session) override { segment_.suspend_session(session); }
     void settle() override { segment_.settle(); }
+    void disk_completed(io::Token token, std::int32_t result) override {
+        segment_.disk_completed(token, result);
+    }
+    void abandon_disk() override { segment_.abandon_disk(); }
+    bool disk_is_idle() const override { return segment_.disk_is_idle(); }
     bool turn() override { return segment_.turn(); }
     void tick() override { segment_.tick(); }
     std::uint64_t due_ns() const override { return segment_.due_ns(); }

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flow to disk as a user sees it: more backlog than memory, full disks, deaths.
+
+What it does not show: a disk that fails (tests/unit/io and tests/unit/core/broker/flow_test do).
+"""
+import os
+import signal
+import subprocess
+
+import stage
+from stage import LIMIT, OK, until
+
+MEMORY = ("--direct", "8M", "--heap", "16M")
+
+
+def numbers_of(output):
+    return [int(line[:10]) for line in stage.lines_of(output)]
+
+
+class FlowToDisk(stage.SystemTest):
+    def send_numbers(self, broker, count, *more):
+        return broker.weir("send", "queue://big", "--count", str(count), "--size", "1000", *more)
+
+    def receive(self, broker, count):
+        done = broker.weir("recv", "queue://big", "--count", str(count), "--timeout", "20s")
+        self.assertEqual(done.returncode, OK, done.stderr)
+        return numbers_of(done.stdout)
+
+    def test_six_times_the_memory_waits_on_disk_and_comes_back_in_order(self):
+        folder = self.folder()
+        broker = self.broker(*MEMORY, "--spill-dir", str(folder))
+        self.check(self.send_numbers(broker, 50_000), OK)
+        seen = broker.stat()
+        self.assertLessEqual(seen["direct"]["used"], seen["direct"]["capacity"])
+        self.assertGreater(seen["disk"]["used"], 40_000_000)
+        self.assertEqual(broker.destination("queue://big")["depth_messages"], 50_000)
+        self.assertEqual(self.receive(broker, 50_000), list(range(50_000)))
+        until(lambda: os.listdir(folder) == [])
+        self.assertEqual(broker.stat()["disk"]["used"], 0)
+
+    def test_a_consumer_that_is_killed_loses_nothing_of_what_is_on_disk(self):
+        broker = self.broker(*MEMORY, "--spill-dir", str(self.folder()))
+        self.check(self.send_numbers(broker, 30_000), OK)
+        seen = set()
+        for _ in range(3):
+            reader = self.spawn(broker, "recv", "queue://big", "--count", "30000")
+            for _ in range(3000):
+                seen.add(int(reader.stdout.readline()[:10]))
+            os.kill(reader.pid, signal.SIGKILL)
+            reader.wait()
+        rest = broker.weir("recv", "queue://big", "--timeout", "3s", "--count", "40000")
+        seen.update(numbers_of(rest.stdout))
+        self.assertEqual(seen, set(range(30_000)))
+        self.assertEqual(broker.destination("queue://big")["depth_messages"], 0)
+
+    def test_a_disk_that_is_full_makes_the_sender_wait_and_says_so(self):
+        folder = self.folder()
+        broker = stage.Broker()
+        self.addCleanup(self.clear, broker)
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c",
+             'mount -t tmpfs -o size=16m tmpfs "$1" && '
+             'exec "$0" broker --direct 8M --heap 16M --spill-dir "$1"',
+             stage.PROGRAM, str(folder)],
+            env={**os.environ, "WEIR_NAME": broker.name}, capture_output=True, timeout=30,
+            check=False)
+        if b"unshare" in done.stderr or b"mount" in done.stderr:
+            self.skipTest("this container may not mount")
+        self.assertEqual(done.returncode, OK, done.stderr)
+        broker.pid = broker.stat()["broker"]["pid"]
+        self.check(self.send_numbers(broker, 50_000, "--timeout", "2s"), LIMIT, "spill directory")
+        kept = broker.destination("queue://big")["depth_messages"]
+        self.assertGreater(kept, 12_000)
+        self.assertEqual(self.receive(broker, kept), list(range(kept)))
+        until(lambda: broker.stat()["disk"]["used"] == 0)
+
+    def test_what_a_killed_broker_left_on_disk_is_removed_at_the_next_start(self):
+        folder = self.folder()
+        broker = self.broker(*MEMORY, "--spill-dir", str(folder))
+        self.check(self.send_numbers(broker, 20_000), OK)
+        broker.kill()
+        self.assertNotEqual(os.listdir(folder), [])
+        broker.start()
+        self.assertEqual(os.listdir(folder), [])
+        self.assertIn(b"spill files", broker.started.stdout + broker.started.stderr)
+
+    def test_a_broker_that_is_stopped_leaves_nothing_on_disk(self):
+        folder = self.folder()
+        broker = self.broker(*MEMORY, "--spill-dir", str(folder))
+        self.check(self.send_numbers(broker, 20_000), OK)
+        broker.end()
+        self.assertEqual(os.listdir(folder), [])
+
+
+if __name__ == "__main__":
+    stage.main()
