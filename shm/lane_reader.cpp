@@ -30,7 +30,7 @@ bool LaneReader::next_page(std::atomic<PageRef>* entering) noexcept {
         // relaxed: as above.
         pages_.slot(next).start.load(std::memory_order_relaxed) != start ||
         // A reader whose pages may be taken does not step into one that is being given up.
-        (entering != nullptr && is_being_given_up(next))) {
+        (entering != nullptr && is_being_taken(next))) {
         // SYNC(put_down) release: as above.
         if (entering != nullptr) entering->store(page_, std::memory_order_release);
         return false;

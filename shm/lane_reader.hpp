@@ -123,12 +123,12 @@ public:
                pages_.slot(page_).lane.load(std::memory_order_relaxed) == lane_;
     }
 
-    // True when the page is current and the broker is not about to give it up. To be asked behind
+    // True when the page is current and neither about to be taken nor taken. To be asked behind
     // naming the page in `entering`.
-    bool may_stay() const noexcept { return page_is_current() && !is_being_given_up(page_); }
-    bool is_being_given_up(PageRef page) const noexcept {
-        // relaxed: ordered against naming the page by the broker's membarrier (giving up).
-        return pages_.slot(page).state.load(std::memory_order_relaxed) == PageState::giving_up;
+    bool may_stay() const noexcept { return page_is_current() && !is_being_taken(page_); }
+    bool is_being_taken(PageRef page) const noexcept {
+        // relaxed: ordered against naming the page by the broker's membarrier.
+        return is_out(pages_.slot(page).state.load(std::memory_order_relaxed));
     }
 
     // Goes to the next page if there is one. False: this is the last page for now.

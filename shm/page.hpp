@@ -36,12 +36,26 @@ enum class PageState : std::uint32_t {
     free = 0,
     granted = 1,      // linked in its lane's chain, or about to be
     quarantined = 2,  // its session ended without proof of death: kept until there is one
-    giving_up = 3,    // may be dropped unread: a reader that names it now does not read it
+    giving_up = 3,    // may be dropped unread or go to disk: who names it now does not read it
+    writing = 4,      // unlinked, on its way to disk: freed when it is there, else linked again
+    reading = 5,      // on its way from disk; `start` is set when it is verified
 };
+
+// A page that a reader may not stay in: in the chain no more, or perhaps soon.
+constexpr bool is_out(PageState state) noexcept {
+    return state == PageState::giving_up || state == PageState::writing ||
+           state == PageState::reading;
+}
+
+// Set in a link behind which pages of the lane are on disk. Who reads on meets the end of what was
+// granted, as it were; who looks for a page further on follows the reference in the other bits.
+inline constexpr PageRef link_over_gap = PageRef{1} << 31;
+constexpr PageRef linked_page(PageRef link) noexcept { return link & ~link_over_gap; }
 
 struct PageSlot {
     std::atomic<std::uint64_t> start;  // position of the page's first byte in its lane
-    std::atomic<PageRef> next;         // the page that follows in the lane, 0: not granted yet
+    std::atomic<PageRef> next;         // the page that follows in the lane, 0: not granted yet;
+                                       // with link_over_gap: the one behind what is on disk
     std::atomic<std::uint32_t> units;  // length in page_unit
     std::atomic<LaneId> lane;
     std::atomic<PageState> state;
@@ -52,19 +66,20 @@ static_assert(sizeof(PageSlot) == 32);
 // At the start of the page itself, written by its producer.
 //
 //      0       8           16            24           32             40        48       56     64
-//      +-------+-----------+-------------+------------+--------------+---------+--------+------+
-//      | start | first     | messages+1  | payload    | latest       | length  | XXH3   | free |
-//      |       | message   | once sealed | bytes      | expiry       | on disk |        |         |
-//      +-------+-----------+-------------+------------+--------------+---------+--------+------+
+//      +-------+-----------+-------------+------------+--------------+---------+--------+-------+
+//      | start | first     | messages+1  | payload    | latest       | length  | XXH3   | mess. |
+//      |       | message   | once sealed | bytes      | expiry       | on disk |        | before |
+//      +-------+-----------+-------------+------------+--------------+---------+--------+-------+
 struct PageHeader {
     std::atomic<std::uint64_t> start;  // the producer's word for it; checked against the slot
     std::atomic<std::uint64_t> first_message;  // number of claims before this page in the lane
     std::atomic<std::uint64_t> sealed;         // 0: open; else messages in the page plus 1
     std::atomic<std::uint64_t> payload_bytes;  // of those messages; valid once sealed
     std::atomic<std::uint64_t> latest_expiry;  // ns since the epoch, 0: one of them never expires
-    std::atomic<std::uint64_t> disk_bytes;     // later: flow to disk
-    std::atomic<std::uint64_t> disk_checksum;  // later: flow to disk
-    std::atomic<std::uint64_t> unused;
+    // The broker's, once the page is sealed and on its way to disk (io/spill_format.hpp).
+    std::atomic<std::uint64_t> disk_bytes;
+    std::atomic<std::uint64_t> disk_checksum;
+    std::atomic<std::uint64_t> messages_before;  // in the lane
 };
 static_assert(sizeof(PageHeader) == page_header_bytes);
 

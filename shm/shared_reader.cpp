@@ -64,7 +64,7 @@ PageRef page_of(const PageView& pages, const LaneSlot& lane, Position position) 
         if (start == 0 || start > position) return 0;
         if (position <= start + pages.length(ref)) return ref;
         // SYNC(page_linked) acquire: as for the first one.
-        ref = pages.slot(ref).next.load(std::memory_order_acquire);
+        ref = linked_page(pages.slot(ref).next.load(std::memory_order_acquire));
     }
     return 0;
 }

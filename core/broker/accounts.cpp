@@ -166,7 +166,7 @@ Obstacle Account::obstacle_for_ever(Bytes bytes, const Account* holder) const no
     for (const Account* at = this; at != nullptr; at = at->parent_) {
         reading = reading || at->reads_back();
         const Bytes others = at->reserves_below_ - own_reserve;
-        const Bytes gone = others + at->margin_ + (reading ? 0 : at->kept_);
+        const Bytes gone = others + at->margin_;  // what is kept for reading back comes back
         const bool covered = bytes <= own_reserve;
         if (!covered && !fits(at->limit_, gone, bytes, 0))
             return {at->level_, at->used_, at->limit_};

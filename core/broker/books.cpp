@@ -13,6 +13,7 @@ namespace weir::broker {
 namespace {
 
 struct Totals {
+    Bytes disk = 0;
     std::uint64_t in = 0;
     std::uint64_t out = 0;
     std::uint64_t damaged = 0;
@@ -116,6 +117,8 @@ void publish(Tables& tables, const Destination& destination, const Totals& total
     // SYNC(books) release: as above.
     books.direct_bytes.store(destination.direct_account.used(), std::memory_order_release);
     // SYNC(books) release: as above.
+    books.disk_bytes.store(totals.disk, std::memory_order_release);
+    // SYNC(books) release: as above.
     books.redelivered.store(destination.ended.redelivered, std::memory_order_release);
     // SYNC(books) release: as above.
     books.damaged.store(totals.damaged, std::memory_order_release);
@@ -166,6 +169,7 @@ Depth settle_destination(Tables& tables, Destination& destination) {
     std::uint64_t in = destination.ended.messages_in;
     std::uint64_t damaged = destination.ended.damaged;
     std::uint64_t dropped_newest = destination.ended.dropped_newest;
+    Bytes on_disk = 0;
     for (const LaneId id : destination.lanes) {
         Lane& lane = *tables.lane(id);
         // Cursors before counts: what a consumer has read is then counted as well.
@@ -174,12 +178,14 @@ Depth settle_destination(Tables& tables, Destination& destination) {
         in += lane.counted.messages;
         damaged += lane.damaged;
         dropped_newest += dropped_by_producer(lane);
+        on_disk += lane.spilled.bytes();
         // relaxed: a number for people.
         tables.slot(lane).messages_in.store(lane.counted.messages, std::memory_order_relaxed);
     }
     const bool is_queue = destination.kind == DestinationKind::queue;
     Totals totals = is_queue ? count_queue(tables, destination) : count_topic(tables, destination);
     totals.in = in;
+    totals.disk = on_disk;
     totals.damaged = damaged;
     totals.dropped_newest = dropped_newest;
     totals.out = is_queue ? less(in, totals.depth.messages + destination.ended.dropped)

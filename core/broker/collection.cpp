@@ -63,8 +63,7 @@ bool collect(Tables& tables, Lane& lane) {
         if (index && *index < count && to <= lane.pages[*index].end()) keep[*index] = true;
     });
     if (std::find(keep.begin(), keep.end(), false) == keep.end()) return false;
-    if (lane.counted.position == lane.pages[count - 1].end() && count < lane.pages.size())
-        begin_count(lane, lane.pages[count]);
+    leave_counted(lane, lane.pages[count - 1].end(), count);
     free_read_pages(tables, lane, count, keep);
     return true;
 }

@@ -75,6 +75,25 @@ void begin_count(Lane& lane, Page& page) {
     lane.counted.position = page.first_record();
 }
 
+void leave_counted(Lane& lane, Position end, std::size_t index) {
+    if (lane.counted.position == end && index < lane.pages.size())
+        begin_count(lane, lane.pages[index]);
+}
+
+PageContent page_content(const PageView& pages, const Page& page) {
+    if (const auto sealed = sealed_counts(pages, page)) return {sealed->messages, sealed->payload};
+    PageContent content;
+    for (Position at = page.first_record(); at < page.end();) {
+        const std::uint64_t word = commit_word_at(pages, page, at);
+        if (!record_fits(word, page.end() - at)) break;
+        at += record_bytes_of(word);
+        if (!is_message(word)) continue;
+        ++content.messages;
+        content.payload += commit_payload(word);
+    }
+    return content;
+}
+
 CountEnd count_forward(const PageView& pages, Lane& lane, Position limit, std::uint64_t steps) {
     CountedPlace& counted = lane.counted;
     auto index = tail_index(lane);

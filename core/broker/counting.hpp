@@ -12,6 +12,10 @@
 //       without a record
 //   N2  `messages_before` of a page is set when the count enters it
 //   N3  a walk is bounded by the bytes of the page it is in, or by the steps that the caller allows
+//   N4  the count stands in a page of the lane's chain while there is one: a page leaves the chain,
+//       freed or for the disk, only behind the count. One that the count stands at the end of is
+//       left first (`leave_counted`); else it would go on at the page granted next, and all between
+//       would be counted by nobody
 #ifndef WEIR_CORE_BROKER_COUNTING_HPP
 #define WEIR_CORE_BROKER_COUNTING_HPP
 
@@ -59,6 +63,17 @@ std::optional<std::size_t> tail_index(const Lane& lane);
 
 // The count goes on in this page.
 void begin_count(Lane& lane, Page& page);
+
+// The page before `pages[index]` leaves the chain, and its producer is behind it: if the count
+// stands at its end, it goes on in `pages[index]`, whether anything was written there yet or not.
+void leave_counted(Lane& lane, Position end, std::size_t index);
+
+// What a page holds: by its header, or walked if its producer did not seal it.
+struct PageContent {
+    std::uint64_t messages = 0;
+    std::uint64_t payload = 0;
+};
+PageContent page_content(const PageView& pages, const Page& page);
 
 // The producer says that it will not write into this page any more.
 bool is_sealed(const PageView& pages, const Page& page);

@@ -69,6 +69,7 @@ Position lowest_cursor(const Tables& tables, const Lane& lane) {
 
 bool anything_unread(Tables& tables, Lane& lane) {
     accept_cursors(tables, lane);
+    if (lane.anything_out()) return true;
     if (tables.destination_of(lane).kind == DestinationKind::queue)
         return readable_at(tables, lane, lane.queue_cursor);
     return std::any_of(

@@ -6,6 +6,7 @@
 #include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/lane_gaps.hpp"
 #include "core/broker/lane_pages.hpp"
 #include "core/broker/retraction.hpp"
 #include "shm/barrier.hpp"
@@ -26,15 +27,18 @@ struct Candidate {
 bool is_left(const Tables& tables, const Lane& lane, std::size_t index) {
     const Page& page = lane.pages[index];
     if (index + 1 == lane.pages.size() || page.end() > producer_floor(tables, lane)) return false;
+    if (gap_between(lane, page.end(), lane.pages[index + 1].start)) return false;
     return page.end() <= lane.producer_from || is_sealed(tables.pages, page);
 }
 
-// The first page with something in it that the position has not passed.
+// The first page with something in it that the position has not passed, unless that is on disk: to
+// give that up would make no room.
 std::optional<std::size_t> unread_index(const Lane& lane, Position cursor) {
     auto index = page_index(lane, cursor);
     if (!index && !lane.pages.empty() && cursor < lane.pages.front().start) index = 0;
     if (index && cursor >= lane.pages[*index].end()) ++*index;
-    return index && *index < lane.pages.size() ? index : std::nullopt;
+    if (!index || *index == lane.pages.size()) return std::nullopt;
+    return gap_between(lane, cursor, lane.pages[*index].start) ? std::nullopt : index;
 }
 
 // The oldest page of each lane that may go, the oldest of all first.
@@ -108,7 +112,8 @@ bool give_up_tail(Tables& tables, Destination& queue) {
     Candidate oldest;
     for (const LaneId id : queue.lanes) {
         Lane& lane = *tables.lane(id);
-        if (!lane.live() || lane.cell == nullptr || lane.pages.empty()) continue;
+        if (!lane.live() || lane.cell == nullptr || lane.pages.empty() || lane.anything_out())
+            continue;
         count_forward(tables.pages, lane, everything, count_steps_max);
         const Page& last = lane.pages.back();
         const bool waits =
@@ -239,6 +244,7 @@ std::uint64_t lose(Tables& tables, Lane& lane, Attachment& attachment, const Sta
 
 // Gives up pages[0, count) of a topic's lane, but those that somebody stands in.
 bool give_up_of_lane(Tables& tables, Destination& topic, Lane& lane, std::size_t count) {
+    if (gap_between(lane, position_first, lane.pages[count].start)) return false;
     count_forward(tables.pages, lane, lane.pages[count - 1].end(), count_steps_max);
     if (lane.counted.position < lane.pages[count - 1].end()) return false;
     if (lane.counted.position == lane.pages[count - 1].end()) begin_count(lane, lane.pages[count]);
@@ -257,7 +263,12 @@ bool give_up_of_lane(Tables& tables, Destination& topic, Lane& lane, std::size_t
     }
     for (std::size_t index = 0; index < count; ++index)
         if (keep[index]) mark(tables, lane, index, index + 1, PageState::granted);
-    if (std::find(keep.begin(), keep.end(), false) == keep.end()) return false;
+    if (std::find(keep.begin(), keep.end(), false) == keep.end()) {
+        // Who met a mark meanwhile reads on.
+        tables.mark_ready(lane);
+        tables.wake_sleepers(topic);
+        return false;
+    }
     const Page& target = lane.pages[count];
     for (const auto& [attachment, standing] : behind)
         topic.ended.dropped += lose(tables, lane, *attachment, standing, target);

@@ -49,6 +49,19 @@ WaitReason reason_of(Append outcome) noexcept {
     return WaitReason::none;
 }
 
+// What is lacking is memory that backlog holds, of the destination or of all.
+bool is_memory(WaitReason reason) noexcept {
+    switch (reason) {
+        case WaitReason::direct_full:
+        case WaitReason::direct_fragmented:
+        case WaitReason::destination_limit:
+        case WaitReason::part_full:
+        case WaitReason::disk_full:
+        case WaitReason::disk_error: return true;
+        default: return false;
+    }
+}
+
 // Ahead of need a destination is not filled to its limit either.
 bool is_scarce(const Account& destination, Bytes asked) noexcept {
     const Bytes limit = destination.limit();
@@ -195,8 +208,7 @@ bool Grants::make_room(Lane& lane, const Request& request, Bytes at_least, WaitR
     const auto gained = [&] { return free_bytes() - std::min(free_bytes(), free_before); };
     if (at_least != 0) reason = WaitReason::direct_full;
     // What giving up cannot mend is not tried to be mended by giving up everything.
-    while (reason == WaitReason::direct_full || reason == WaitReason::destination_limit ||
-           reason == WaitReason::part_full || reason == WaitReason::direct_fragmented) {
+    while (is_memory(reason)) {
         const bool gave = ends_subscribers ? end_slowest(*tables_, destination)
                                            : give_up_oldest(*tables_, destination);
         if (!gave) return false;
@@ -214,6 +226,13 @@ bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     Append outcome = append_page(*tables_, lane, suited);
     if (outcome != Append::done && suited != needed) outcome = append_page(*tables_, lane, needed);
     reason = reason_of(outcome);
+    // Memory is full because backlog cannot leave it: that is what has to be mended.
+    const Destination& destination = tables_->destination_of(lane);
+    const bool full = outcome == Append::full || outcome == Append::part_full ||
+                      outcome == Append::destination_limit;
+    if (full && may_flow(destination.policy, destination.kind) &&
+        tables_->disk_reason != WaitReason::none)
+        reason = tables_->disk_reason;
     return outcome == Append::done;
 }
 

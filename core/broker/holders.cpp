@@ -59,8 +59,11 @@ Result<User*, Refused> make_user(Tables& tables, std::uint32_t uid) {
     return &user;
 }
 
-// From the last page on: what a session wrote lies at a lane's end.
+// From the last page on: what a session wrote lies at a lane's end. What is on its way to disk is
+// its own until it is there; what comes back from there is nobody's.
 void leave_pages_of(Session& session, Lane& lane) {
+    for (Leaving& one : lane.leaving)
+        if (one.page.charge.holder() == &session.direct_held) one.page.charge.leave_session();
     for (auto page = lane.pages.rbegin(); page != lane.pages.rend(); ++page) {
         if (session.direct_held.used() == 0) return;
         if (page->charge.holder() == &session.direct_held) page->charge.leave_session();

@@ -127,6 +127,7 @@ void free_pages(Tables& tables, Lane& lane, std::size_t first, std::size_t last)
         slot.state.store(PageState::free, std::memory_order_relaxed);
         tables.units.give_back(unit_of_ref(page->ref), page->units);
         ++tables.pages_moved;
+        if (page->has_copy()) tables.copies_freed.push_back({page->copy, page->bytes()});
     }
     lane.pages.erase(from, to);
     // relaxed: a number for people.

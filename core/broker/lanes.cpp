@@ -37,7 +37,8 @@ Result<Lane*, Refused> Lanes::new_lane(Session& session, Destination& destinatio
     if (!charge) return fail(heap_is_full(charge.error(), "another producer", lane_object_bytes));
 
     LaneHistory& history = tables_->histories[id];
-    auto made = std::make_unique<Lane>(id, destination.slot, destination.direct_producers);
+    auto made = std::make_unique<Lane>(id, destination.slot, destination.direct_producers,
+                                       destination.direct_consumers);
     made->charge = std::move(*charge);
     made->birth = ++history.births;
     made->next_start = history.next_start;

@@ -49,6 +49,15 @@ constexpr Bytes limit_of(const Policy& policy) noexcept {
     return policy.limit != 0 ? policy.limit : no_limit;
 }
 
+// Whether backlog of a destination may go to disk. What would rather lose its oldest than wait is
+// bounded by that, and on disk the oldest would be in nobody's way.
+constexpr bool may_flow(const Policy& policy, DestinationKind kind) noexcept {
+    if (policy.flow_to_disk == FlowToDisk::never) return false;
+    const bool loses =
+        kind == DestinationKind::topic && policy.slow_subscriber != SlowSubscriber::throttle;
+    return !loses && policy.overflow != Overflow::drop_oldest;
+}
+
 // Writes it where clients and tools read it.
 void show(const Policy& policy, PolicySlot& slot) noexcept;
 

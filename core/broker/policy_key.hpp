@@ -69,9 +69,9 @@ constexpr bool binds(PolicyKey key) noexcept {
         case PolicyKey::rate:
         case PolicyKey::max_producers:
         case PolicyKey::max_consumers:
+        case PolicyKey::flow_to_disk:
         case PolicyKey::max_depth: return true;
-        case PolicyKey::high_water:
-        case PolicyKey::flow_to_disk: return false;
+        case PolicyKey::high_water: return false;
     }
     return false;
 }

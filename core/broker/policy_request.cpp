@@ -78,8 +78,7 @@ Result<PolicyChange, Failed> set_policy(const std::string& name, const Places& p
     std::string lines;
     for (const std::string& setting : settings) lines += (lines.empty() ? "" : "\n") + setting;
     // The last byte of a field is its end.
-    if (lines.size() >= sizeof(request.settings) || pattern.size() >= name_bytes)
-        return too_long();
+    if (lines.size() >= sizeof(request.settings) || pattern.size() >= name_bytes) return too_long();
     protocol::copy_text(request.pattern, pattern);
     protocol::copy_text(request.settings, lines);
     auto session = RequestSession::open(name, places, who);

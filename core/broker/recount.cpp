@@ -124,7 +124,10 @@ bool Recount::count_lanes() {
 // Follows the links of one lane. False: the budget is used up, it goes on at the next step.
 bool Recount::count_lane(const Lane& lane, std::uint64_t& budget) {
     const LaneSlot& slot = tables_->control.lane(lane.id);
-    if (lane_.begun && (lane_.pages != lane.pages.size() || lane_.next_start != lane.next_start)) {
+    const std::size_t out = lane.leaving.size() + lane.arriving.size();
+    const bool changed =
+        lane_.pages != lane.pages.size() || lane_.out != out || lane_.next_start != lane.next_start;
+    if (lane_.begun && changed) {
         if (++lane_.restarts > restarts_max) return true;  // not in this pass
         lane_.begun = false;
     }
@@ -134,6 +137,7 @@ bool Recount::count_lane(const Lane& lane, std::uint64_t& budget) {
         lane_.index = 0;
         lane_.bytes = 0;
         lane_.pages = lane.pages.size();
+        lane_.out = out;
         lane_.next_start = lane.next_start;
         lane_.begun = true;
     }
@@ -149,12 +153,20 @@ bool Recount::count_lane(const Lane& lane, std::uint64_t& budget) {
         chain_is_whole = lane_.index < lane.pages.size() &&
                          lane.pages[lane_.index].ref == lane_.next &&
                          page.lane.load(std::memory_order_relaxed) == lane.id;
-        lane_.next = page.next.load(std::memory_order_relaxed);
+        lane_.next = linked_page(page.next.load(std::memory_order_relaxed));
         ++lane_.index;
     }
     // relaxed: a number for people.
     shown.pages.fetch_add(looked_at, std::memory_order_relaxed);
     if (chain_is_whole && lane_.next != 0) return false;
+    // On their way to disk or from there: in memory, and nothing leads to them.
+    const auto add_slot_of = [&](const Page& page) {
+        // relaxed: the broker's own word.
+        lane_.bytes +=
+            tables_->control.page(page.ref).units.load(std::memory_order_relaxed) * page_unit;
+    };
+    for (const Leaving& one : lane.leaving) add_slot_of(one.page);
+    for (const Arriving& one : lane.arriving) add_slot_of(one.page);
     differs(found_.direct, difference(lane.granted(), lane_.bytes), lane.id, "bytes of pages");
     return true;
 }
@@ -247,7 +259,8 @@ void Recount::add_slot(std::size_t slot) {
         const Lane* const lane = tables.lanes[slot].get();
         if (lane == nullptr) return;
         sums_.direct += lane->granted();  // compared with its pages by itself
-        sums_.heap += lane_object_bytes + lane->attachments.size() * attachment_bytes;
+        sums_.heap += lane_object_bytes + lane->attachments.size() * attachment_bytes +
+                      lane->run_charges.size() * run_charge_bytes;
         return;
     }
     slot -= tables.lanes.size();

@@ -53,7 +53,8 @@ private:
         PageRef next = 0;
         std::size_t index = 0;  // of that page
         Bytes bytes = 0;
-        std::size_t pages = 0;  // these two differ whenever a page came or went
+        std::size_t pages = 0;  // these differ whenever a page came or went
+        std::size_t out = 0;
         Position next_start = 0;
         bool begun = false;
         int restarts = 0;

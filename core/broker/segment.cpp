@@ -10,6 +10,7 @@
 #include "core/broker/books.hpp"
 #include "core/broker/collection.hpp"
 #include "core/broker/destinations.hpp"
+#include "core/broker/disk.hpp"
 #include "core/broker/holders.hpp"
 #include "core/broker/policies.hpp"
 #include "core/broker/recount.hpp"
@@ -69,6 +70,7 @@ struct Segment::Parts {
     Destinations destinations;
     Policies policies;
     Recount recount;
+    std::unique_ptr<Disk> disk;  // none: nothing flows to disk
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
     std::size_t next_settled = 0;
@@ -348,6 +350,7 @@ bool Segment::turn() {
         parts_->grants.serve(lane);
     }) || more;
     more = parts_->lanes.finish_closing() || more;
+    if (parts_->disk) more = parts_->disk->turn() || more;
     parts_->grants.serve_waiting();
     tables.direct.producers.set_asks(parts_->grants.anyone_waits());
     more = extend_direct(tables) || more;
@@ -378,6 +381,20 @@ void Segment::tick() {
     settle_some(tables, parts_->next_settled, lanes_settled_per_tick);
     parts_->recount.steps(recount_steps_per_tick);
 }
+
+void Segment::use_disk(io::Files& files, const FlowOptions& flow, std::uint64_t limit_bytes) {
+    parts_->disk = std::make_unique<Disk>(parts_->tables, files, flow, limit_bytes);
+}
+
+void Segment::disk_completed(io::Token token, std::int32_t result) {
+    if (parts_->disk) parts_->disk->completed(token, result);
+}
+
+void Segment::abandon_disk() {
+    if (parts_->disk) parts_->disk->abandon();
+}
+
+bool Segment::disk_is_idle() const { return !parts_->disk || parts_->disk->is_idle(); }
 
 void Segment::fall_asleep() {
     // relaxed: ordered by the membarrier below.

@@ -34,6 +34,7 @@
 #include "core/broker/limit_options.hpp"
 #include "core/broker/policy_set.hpp"
 #include "core/protocol/messages.hpp"
+#include "io/files.hpp"
 
 namespace weir::broker {
 
@@ -144,6 +145,14 @@ public:
     void end_session(std::uint32_t session, Ending ending);
     // Its socket closed but its process lives: it may still write where it has mapped.
     void suspend_session(std::uint32_t session);
+
+    // From here on backlog may flow to disk, as `flow` says and at most so much. Completions of the
+    // disk's operations come in here, and are acted upon in `turn`.
+    void use_disk(io::Files& files, const FlowOptions& flow, std::uint64_t limit_bytes);
+    void disk_completed(io::Token token, std::int32_t result);
+    // All spill files go; until `disk_is_idle` the turns have to go on.
+    void abandon_disk();
+    bool disk_is_idle() const;
 
     // Serves what lanes asked for and what was read. True: there is more to do at once.
     bool turn();

@@ -27,6 +27,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/clock.hpp"
@@ -36,6 +37,7 @@
 #include "core/broker/meter.hpp"
 #include "core/broker/page_allocator.hpp"
 #include "core/broker/policy_set.hpp"
+#include "core/broker/spilled_runs.hpp"
 #include "shm/claims.hpp"
 #include "shm/control_region.hpp"
 #include "shm/signals.hpp"
@@ -54,7 +56,9 @@ struct Page {
     std::uint64_t payload_before = 0;
     std::uint64_t order = 0;  // pages of all lanes are numbered as they are granted
     Charge charge;
+    io::Extent copy{no_file, 0};  // where the same bytes are on disk, if they are
 
+    bool has_copy() const noexcept { return copy.file != no_file; }
     Bytes bytes() const noexcept { return units * page_unit; }
     Position end() const noexcept { return start + bytes(); }
     Position first_record() const noexcept { return start + page_header_bytes; }
@@ -74,11 +78,19 @@ struct Gap {
     std::uint64_t payload = 0;
 };
 
+// How fast a position is moved on: what is read back ahead of it follows that.
+struct Drain {
+    Position to = 0;
+    std::uint64_t at_ns = 0;
+    Bytes per_s = 0;
+};
+
 // An exclusive subscription on one lane.
 struct Attachment {
     std::uint32_t subscription = nobody;
     Position cursor = 0;  // last accepted
     CountedPlace counted;
+    Drain drain;
     std::uint64_t messages_at_start = 0;  // of the lane when the subscription began
     std::uint64_t dropped = 0;            // given up before the cursor
     std::vector<Gap> gaps;                // and at or behind it, in order
@@ -134,14 +146,31 @@ struct WaitingLine {
     std::uint64_t left_ns = 0;  // when somebody stood in it last
 };
 
+// A page of a lane that is out of its chain, with memory (spilled_runs.hpp).
+struct Leaving {
+    Page page;
+    std::uint64_t batch = 0;
+    bool wanted = false;  // a reader has come near: it comes back when it has been written
+};
+enum class ArrivingState { reading, alone, sound, lost };
+struct Arriving {
+    Page page;
+    std::uint64_t read = 0;
+    ArrivingState state = ArrivingState::reading;
+};
+
 struct Lane {
-    Lane(LaneId lane, std::uint32_t in, Account& above)
-        : id(lane), destination(in), account(LimitLevel::none, &above) {}
+    Lane(LaneId lane, std::uint32_t in, Account& producers, Account& consumers)
+        : id(lane),
+          destination(in),
+          account(LimitLevel::none, &producers),
+          read_back(LimitLevel::none, &consumers) {}
 
     const LaneId id;
     const std::uint32_t destination;
-    Account account;  // direct-like
-    Charge charge;    // heap-like: this object
+    Account account;    // direct-like
+    Account read_back;  // direct-like: pages that came back from disk
+    Charge charge;      // heap-like: this object
 
     SlotState state = SlotState::live;
     std::uint32_t session = nobody;
@@ -186,8 +215,19 @@ struct Lane {
     CountedPlace queue_counted;
     std::vector<Attachment> attachments;
 
+    // Out of memory: all three by position.
+    SpilledRuns spilled;
+    std::vector<Charge> run_charges;  // heap-like: each for `charged_runs` of them
+    std::deque<Leaving> leaving;
+    std::deque<Arriving> arriving;
+    Position lost_counted_to = 0;  // what was lost before it is part of `damaged`
+    Drain drain;                   // queue: of the cursor
+
+    bool anything_out() const noexcept {
+        return !spilled.empty() || !leaving.empty() || !arriving.empty();
+    }
     bool live() const noexcept { return state == SlotState::live; }
-    Bytes granted() const noexcept { return account.used(); }
+    Bytes granted() const noexcept { return account.used() + read_back.used(); }
 };
 
 struct Subscription {
@@ -271,6 +311,7 @@ struct Destination {
     EndedBooks ended;
     ShortageState shortage;
     std::uint64_t idle_since_ns = 0;  // 0: in use
+    Bytes read_back_most = 0;         // the largest page that may have to come back from disk
     bool kept = false;                // stays although nobody uses it (policies.hpp)
 
     bool has_claims() const noexcept { return claims.base != nullptr; }
@@ -324,6 +365,8 @@ inline constexpr Bytes destination_object_bytes = sizeof(Destination) + 1536;
 inline constexpr Bytes subscription_object_bytes = sizeof(Subscription) + 512;
 inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
 inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
+inline constexpr std::size_t charged_runs = 64;
+inline constexpr Bytes run_charge_bytes = charged_runs * 64;
 inline constexpr Bytes range_bytes = 2 * sizeof(Outstanding);
 
 // While it exists the tables in `control` are being changed (control.hpp, C5).
@@ -377,10 +420,14 @@ struct Tables {
     std::uint64_t sessions_ever = 0;
     std::uint64_t subscriptions_ever = 0;
     std::uint64_t closings_ever = 0;
-    std::uint64_t pages_moved = 0;  // counts pages that were granted or freed
+    std::uint64_t pages_moved = 0;  // counts pages that came or went anywhere
     std::uint64_t pages_ever = 0;
     bool stopping = false;
-    std::uint32_t hunger = 0;    // of Hunger
+    std::uint32_t hunger = 0;  // of Hunger
+    // Flow to disk (flow.hpp): places on disk of pages that were freed; why backlog cannot leave
+    // memory now.
+    std::vector<std::pair<io::Extent, Bytes>> copies_freed;
+    WaitReason disk_reason = WaitReason::none;
     bool direct_failed = false;  // a later slice of direct could not be allocated
 
     Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id].get() : nullptr; }
@@ -392,9 +439,9 @@ struct Tables {
         return control.destination(destination.slot);
     }
 
-    // Why consumers that pass a page have to ring: lanes wait for memory, or ranges for a free
-    // place.
-    enum class Hunger : std::uint32_t { waiting_lanes = 1, pending_ranges = 2 };
+    // Why consumers that pass a page have to ring: lanes wait for memory, ranges for a free place,
+    // or pages are on disk and have to come back before they are read.
+    enum class Hunger : std::uint32_t { waiting_lanes = 1, pending_ranges = 2, pages_on_disk = 4 };
     // True if the word was 0 before: then it is ordered before all later looks of others.
     bool set_hungry(Hunger why, bool hungry) noexcept;
 

@@ -217,8 +217,9 @@ bool QueueSource::claim(ConsumerCore& core) {
     // relaxed: a range is pinned by its note from here on; a late clear costs the broker one more
     // look.
     core.cell->looking_at.store(0, std::memory_order_relaxed);
-    // relaxed: as above.
-    core.cell->entering.store(0, std::memory_order_relaxed);
+    // SYNC(entered) release: who finds no page named finds the note and the cursor of what was
+    // taken.
+    core.cell->entering.store(0, std::memory_order_release);
     return reading_;
 }
 

@@ -107,7 +107,7 @@ bool TopicSource::stand(Lane& lane, Position position) noexcept {
     // barrier: the page is named before it is looked for again, in program order.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (page_of(pages, *lane.slot, position) != page) return false;
-    if (lane.reader.is_being_given_up(page)) return false;
+    if (lane.reader.is_being_taken(page)) return false;
     lane.reader.stand(page, position);
     if (lane.page == 0) lane.page = page;
     return true;

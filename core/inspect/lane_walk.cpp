@@ -109,7 +109,9 @@ LanePages walk_pages(const ControlView& view, LaneId lane) {
         found.pages.push_back({ref, start, length * page_unit});
         found.bytes += length * page_unit;
         // SYNC(page_linked) acquire: as for the first one.
-        ref = slot.next.load(std::memory_order_acquire);
+        const PageRef link = slot.next.load(std::memory_order_acquire);
+        ref = linked_page(link);
+        found.over_gap = found.over_gap || link != ref;
     }
     return found;
 }

@@ -34,7 +34,8 @@ struct WalkedPage {
 struct LanePages {
     std::vector<WalkedPage> pages;
     std::uint64_t bytes = 0;
-    std::string broken;  // why the walk ended before a link of 0, empty: it did not
+    bool over_gap = false;  // pages between two of these are on disk, or on their way
+    std::string broken;     // why the walk ended before a link of 0, empty: it did not
 };
 
 LanePages walk_pages(const ControlView& view, LaneId lane);

@@ -23,6 +23,20 @@ std::uint64_t changes_of(const ControlView& view) noexcept {
     return view.superblock().changes.load(std::memory_order_acquire);
 }
 
+// Pages on their way to disk or from there are in memory and their lane's, and no link leads to
+// them.
+template <class Visit>
+void each_page_between(const ControlView& view, Visit visit) {
+    for (std::uint64_t unit = 0; unit < view.limits.pages; ++unit) {
+        const PageSlot& slot = view.pages()[unit];
+        // relaxed: all three are looked at again if the tables changed meanwhile.
+        const PageState state = slot.state.load(std::memory_order_relaxed);
+        if (state != PageState::writing && state != PageState::reading) continue;
+        const LaneId lane = slot.lane.load(std::memory_order_relaxed);
+        visit(lane, slot.units.load(std::memory_order_relaxed) * page_unit);
+    }
+}
+
 void walk_lanes(RecountState& state) {
     const ControlView& view = *state.view;
     for (LaneId lane = 0; lane < view.limits.lanes; ++lane) {
@@ -37,6 +51,10 @@ void walk_lanes(RecountState& state) {
         walked.pages = walk_pages(view, lane);
         state.lanes.push_back(std::move(walked));
     }
+    each_page_between(view, [&](LaneId lane, std::uint64_t bytes) {
+        for (WalkedLane& walked : state.lanes)
+            if (walked.lane == lane) walked.pages.bytes += bytes;
+    });
 }
 
 // No page may be led to twice, and each page slot in use must be led to by its lane.
@@ -62,6 +80,8 @@ void check_pages(RecountState& state) {
         // relaxed: both were written before the start.
         const std::uint64_t bytes = slot.units.load(std::memory_order_relaxed) * page_unit;
         const LaneId lane = slot.lane.load(std::memory_order_relaxed);
+        // relaxed: as above.
+        if (slot.state.load(std::memory_order_relaxed) == PageState::writing) continue;
         state.differ(Resource::direct, fmt::format("page {}", ref_of_unit(unit)),
                      fmt::format("it is granted to lane {}, which does not lead to it", lane),
                      bytes, 0);
@@ -148,6 +168,12 @@ Reachable reachable_pages(const ControlView& view) {
         if (destination < found.of_destination.size()) found.of_destination[destination] += bytes;
         found.bytes += bytes;
     }
+    each_page_between(view, [&](LaneId lane, std::uint64_t bytes) {
+        found.bytes += bytes;
+        if (lane >= view.limits.lanes) return;
+        const std::uint32_t destination = shown(view.lane(lane).destination);
+        if (destination < found.of_destination.size()) found.of_destination[destination] += bytes;
+    });
     found.at_rest = changes_of(view) == before;
     return found;
 }

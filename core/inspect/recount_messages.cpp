@@ -33,6 +33,7 @@ public:
 
     void count(std::uint32_t destination);
     bool all_seen() const noexcept { return all_seen_; }
+    bool some_on_disk() const noexcept { return some_on_disk_; }
 
 private:
     using Lanes = std::vector<const WalkedLane*>;
@@ -50,6 +51,7 @@ private:
     RecountState& state_;
     const PageView& pages_;
     bool all_seen_ = true;
+    bool some_on_disk_ = false;
 };
 
 // Where a subscription's piece of its session's exchange is mapped; null: it cannot be seen.
@@ -259,6 +261,11 @@ void MessageCount::count(std::uint32_t destination) {
     Lanes lanes;
     for (const WalkedLane& lane : state_.lanes)
         if (lane.destination == destination) lanes.push_back(&lane);
+    // What is on disk is known by the broker alone: the rest of such a destination is not held
+    // against its books.
+    const bool on_disk = std::any_of(lanes.begin(), lanes.end(),
+                                     [](const WalkedLane* lane) { return lane->pages.over_gap; });
+    some_on_disk_ = some_on_disk_ || on_disk;
     const DestinationSlot& slot = state_.view->destination(destination);
     const bool whole_before = all_seen_;
     all_seen_ = true;
@@ -269,7 +276,8 @@ void MessageCount::count(std::uint32_t destination) {
     Totals& totals = state_.result.of(Resource::messages);
     totals.books += books;
     totals.counted += depth.messages;
-    if (all_seen_ && state_.plan.settled) {
+    if (on_disk) totals.counted += books - std::min(books, depth.messages);
+    if (all_seen_ && state_.plan.settled && !on_disk) {
         const std::string name = state_.destination_name(destination);
         state_.compare(Resource::messages, name, books, depth.messages, "messages");
         state_.compare(Resource::messages, name, shown(slot.books.depth_bytes), depth.payload,
@@ -304,6 +312,9 @@ void count_messages(RecountState& state) {
     if (!count.all_seen())
         state.result.unseen.emplace_back(
             "some consumers' exchange or claims could not be opened: what they hold is missing");
+    if (count.some_on_disk())
+        state.result.unseen.emplace_back(
+            "messages on disk were taken from the books: only the broker knows where they lie");
     if (!state.plan.settled)
         state.result.unseen.emplace_back(
             "messages were not set beside the books: the broker did not bring them up to date");

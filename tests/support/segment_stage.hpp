@@ -268,12 +268,35 @@ struct TestSubscriber {
             cursor = reader.position();
         }
         PageRef page = page_of(shared->pages, slot, cursor);
-        if (page == 0) page = page_of(shared->pages, slot, cursor = slot.floor.load());
+        if (page == 0 && slot.floor.load() > cursor)
+            page = page_of(shared->pages, slot, cursor = slot.floor.load());
         if (page == 0) return false;
         piece.cell().entering.store(page, std::memory_order_relaxed);
-        if (reader.is_being_given_up(page)) return false;
+        if (reader.is_being_taken(page)) return false;
         reader.stand(page, cursor);
         return true;
+    }
+    // Reads up to `most` messages of a lane and acknowledges none; the lane stays in hand.
+    Texts hold(LaneId lane, std::size_t most) {
+        Texts texts;
+        const LaneSlot& slot = shared->control.lane(lane);
+        LaneReader& reader =
+            readers.try_emplace({lane, slot.birth.load()}, shared->pages, lane).first->second;
+        if (!enter(lane, reader, exclusive_position(piece.cursor(lane).load()))) return texts;
+        while (texts.size() < most) {
+            const RecordView view = reader.look(&piece.cell().entering);
+            if (!view) break;
+            texts.push_back(text_of(view));
+            reader.pass(view);
+        }
+        return texts;
+    }
+    // Puts the lane down and keeps what it holds of it.
+    void put_down_holding(LaneId lane) {
+        const LaneReader& reader = readers.at({lane, shared->control.lane(lane).birth.load()});
+        const Position cursor = exclusive_position(piece.cursor(lane).load());
+        piece.cursor(lane).store(exclusive_cursor(cursor, held_units(cursor, reader.position())));
+        put_down();
     }
     void put_down() {
         piece.cell().looking_at.store(0, std::memory_order_relaxed);

@@ -219,7 +219,7 @@ TEST(Accounts, WhatCanNeverFitIsToldFromWhatDoesNotFitNow) {
     place.total.set_limit(64);
     EXPECT_EQ(place.producers.obstacle_for_ever(65).level, LimitLevel::destination);
     place.total.set_kept(10);
-    EXPECT_EQ(place.producers.obstacle_for_ever(55).level, LimitLevel::destination);
+    EXPECT_FALSE(place.producers.obstacle_for_ever(55));  // what is kept comes back
     EXPECT_FALSE(place.consumers.obstacle_for_ever(64));
     session.set_limit(50);
     EXPECT_EQ(place.producers.obstacle_for_ever(51, &session).level, LimitLevel::session);

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/flow.hpp"
+
+#include "core/base/bytes.hpp"
+#include "core/base/log.hpp"
+#include "core/broker/counting.hpp"
+#include "core/broker/cursors.hpp"
+#include "core/broker/lane_gaps.hpp"
+#include "core/broker/lane_pages.hpp"
+
+namespace weir::broker {
+namespace {
+
+constexpr Bytes batch_bytes = 1024 * 1024;
+// Less is not worth a write, while there is memory to wait for more.
+constexpr Bytes batch_bytes_least = 256 * 1024;
+
+// Trouble that comes and goes is told once in so long.
+constexpr std::uint64_t told_again_ns = 30 * ns_per_s;
+
+// Checksums of so much a turn: a quarter of a millisecond.
+constexpr Bytes checked_per_turn = 2 * 1024 * 1024;
+
+// Lanes that are looked at for something to write, per turn.
+constexpr std::size_t lanes_tried = 8;
+
+WaitReason reason_of(io::Trouble trouble) noexcept {
+    switch (trouble) {
+        case io::Trouble::none: return WaitReason::none;
+        case io::Trouble::limit:
+        case io::Trouble::disk_full: return WaitReason::disk_full;
+        case io::Trouble::disk_error:
+        case io::Trouble::gone:
+        case io::Trouble::denied:
+        case io::Trouble::unsupported:
+        case io::Trouble::exhausted: return WaitReason::disk_error;
+    }
+    return WaitReason::disk_error;
+}
+
+io::Extent behind(io::Extent extent, Bytes bytes) noexcept {
+    return {extent.file, extent.unit + static_cast<std::uint32_t>(bytes / page_unit)};
+}
+
+}  // namespace
+
+bool Flow::turn() {
+    const bool more = store_->turn(checked_per_turn);
+    while (const auto outcome = store_->take_outcome())
+        outcome->is_write ? written(*outcome) : back_.answered(*outcome);
+    for (const auto& [extent, bytes] : tables_->copies_freed) store_->release(extent, bytes);
+    tables_->copies_freed.clear();
+    for (const auto& lane : tables_->lanes)
+        if (lane && lane->anything_out()) back_.serve(*lane);
+    decide();
+    push_out();
+    keep_room();
+    tables_->direct.consumers.set_asks(back_.take_refused());
+    publish();
+    return more;
+}
+
+void Flow::decide() {
+    const Bytes in_use = tables_->direct.root.used();
+    const Bytes used = in_use - std::min(leaving_, in_use);
+    const bool wanted = flowing_ ? used > marks_.resume : used >= marks_.threshold;
+    if (wanted == flowing_) return;
+    const std::uint64_t now = tables_->clock.now_ns();
+    const bool pressing = used >= tables_->direct.root.limit() / 10 * 9;
+    if (changed_ns_ != 0 && now - changed_ns_ < marks_.dwell_ns && !pressing) return;
+    flowing_ = wanted;
+    changed_ns_ = now;
+    log::info("flow to disk {}: {} of direct memory are in use", flowing_ ? "begins" : "ends",
+              format_size(used));
+}
+
+void Flow::push_out() {
+    if (!flowing_) return;
+    const Bytes used = tables_->direct.root.used();
+    Bytes wanted = used > marks_.resume + leaving_ ? used - marks_.resume - leaving_ : 0;
+    if (wanted == 0) return;
+    std::vector<Lane*> lanes;
+    for (const auto& lane : tables_->lanes) {
+        // A quarantined producer may still write where it has mapped.
+        if (!lane || lane->pages.size() < 3 || lane->state == SlotState::quarantined) continue;
+        const Destination& destination = tables_->destination_of(*lane);
+        if (!may_flow(destination.policy, destination.kind)) continue;
+        lanes.push_back(lane.get());
+    }
+    std::sort(lanes.begin(), lanes.end(),
+              [](const Lane* one, const Lane* other) { return one->granted() > other->granted(); });
+    lanes.resize(std::min(lanes.size(), lanes_tried));
+    for (Lane* const lane : lanes) {
+        while (wanted != 0) {
+            const Bytes out = push_out(*lane, wanted);
+            if (out == 0) break;
+            wanted -= std::min(wanted, out);
+        }
+    }
+}
+
+// J2: where pages may leave, as far as readers are concerned: behind what each of them holds and
+// will need next, up to what the next one holds.
+std::vector<Flow::Stretch> Flow::between_readings(Lane& lane) const {
+    const auto behind = [&](Position position) {
+        const auto at =
+            std::upper_bound(lane.pages.begin(), lane.pages.end(), position,
+                             [](Position where, const Page& page) { return where < page.start; });
+        return static_cast<std::size_t>(at - lane.pages.begin());
+    };
+    std::vector<Stretch> free;
+    std::size_t first = 0;  // behind what the readings so far need; 0: there were none
+    for (const Reading& reading : readings(*tables_, lane)) {
+        // A cursor that equals a page's end is still in that page.
+        std::size_t held = behind(reading.from);
+        while (held > 0 && lane.pages[held - 1].end() >= reading.from) --held;
+        if (first != 0 && held > first) free.push_back({first, held});
+        std::size_t needed = behind(reading.to);
+        const Bytes kept = back_.window(*reading.drain);
+        for (Bytes ahead = 0; needed < lane.pages.size() && ahead < kept; ++needed)
+            ahead += lane.pages[needed].bytes();
+        first = std::max<std::size_t>({first, needed, 1});
+    }
+    if (first != 0) free.push_back({first, lane.pages.size()});
+    return free;
+}
+
+std::optional<Flow::Stretch> Flow::choose(Lane& lane, Bytes wanted) const {
+    const Position producer = producer_floor(*tables_, lane);
+    std::size_t written = lane.pages.size() - 1;
+    while (written > 0) {
+        const Page& page = lane.pages[written - 1];
+        const bool whole = page.end() <= producer && page.end() <= lane.counted.position &&
+                           is_sealed(tables_->pages, page);
+        if (whole) break;
+        --written;
+    }
+    std::vector<Stretch> places = between_readings(lane);
+    for (; !places.empty(); places.pop_back()) {
+        const std::size_t head = places.back().first;
+        const std::size_t last = std::min(places.back().last, written);
+        if (last <= head) continue;
+        const std::size_t first = furthest(lane, {head, last}, wanted);
+        if (first < last) return Stretch{first, last};
+    }
+    return std::nullopt;
+}
+
+// Where to begin: behind the last gap, so that runs grow in order; if nothing is there, before it;
+// or as far from the end as is wanted.
+std::size_t Flow::furthest(const Lane& lane, Stretch place, Bytes wanted) const {
+    std::size_t first = place.last;
+    Bytes bytes = 0;
+    bool met_gap = false;
+    while (first > place.first) {
+        met_gap = first < lane.pages.size() &&
+                  gap_between(lane, lane.pages[first - 1].end(), lane.pages[first].start);
+        if (met_gap || (!lane.anything_out() && bytes >= wanted)) break;
+        bytes += lane.pages[first - 1].bytes();
+        --first;
+    }
+    if (!met_gap || first != place.last) return first;
+    while (first > place.first && bytes < std::min(wanted, batch_bytes)) {
+        bytes += lane.pages[first - 1].bytes();
+        --first;
+    }
+    return first;
+}
+
+Bytes Flow::push_out(Lane& lane, Bytes wanted) {
+    accept_cursors(*tables_, lane);
+    count_forward(tables_->pages, lane, everything, count_steps_max);
+    auto stretch = choose(lane, wanted);
+    if (!stretch) return 0;
+    // One write: pages that are all on disk already, or all not.
+    const bool clean = lane.pages[stretch->first].has_copy();
+    std::size_t last = stretch->first;
+    Bytes bytes = 0;
+    while (last < stretch->last && last - stretch->first < io::SpillStore::pages_max) {
+        const Page& page = lane.pages[last];
+        if (page.has_copy() != clean || (bytes != 0 && bytes + page.bytes() > batch_bytes)) break;
+        bytes += page.bytes();
+        ++last;
+    }
+    const Account& direct = tables_->direct.root;
+    const bool pressing = direct.used() >= direct.limit() / 10 * 9;
+    if (!clean && bytes < batch_bytes_least && last == stretch->last && !pressing) return 0;
+    if (!clean && !store_->may_write(bytes)) return 0;
+
+    if (!charge_runs(lane, last - stretch->first)) return 0;
+
+    std::vector<Page> out = take_out(*tables_, lane, stretch->first, last);
+    if (out.empty()) return 0;
+    Destination& destination = tables_->destination_of(lane);
+    for (const Page& page : out)
+        destination.read_back_most = std::max(destination.read_back_most, page.bytes());
+    if (clean) {
+        for (Page& page : out) put_down(lane, page, page.copy);
+        return bytes;
+    }
+    std::vector<io::SpillPage> pages;
+    for (const Page& page : out)
+        pages.push_back({{tables_->pages.bytes(page.ref), page.bytes()},
+                         page_tag(*tables_, lane, page.start),
+                         page.messages_before});
+    const std::uint64_t number = ++batches_ever_;
+    const auto extent = store_->write(pages, number);
+    if (!extent) {
+        for (Page& page : out) put_in(*tables_, lane, std::move(page));
+        return 0;
+    }
+    batches_[number] = {lane.id, *extent};
+    const auto behind =
+        std::find_if(lane.leaving.begin(), lane.leaving.end(),
+                     [&](const Leaving& one) { return one.page.start > out.front().start; });
+    auto at = lane.leaving.begin() + (behind - lane.leaving.begin());
+    for (Page& page : out) {
+        leaving_ += page.bytes();
+        at = lane.leaving.insert(at, {std::move(page), number, false}) + 1;
+    }
+    return bytes;
+}
+
+// Heap-like memory for the runs that there are, and that these pages could become.
+bool Flow::charge_runs(Lane& lane, std::size_t pages) const {
+    const std::size_t most = lane.spilled.size() + lane.leaving.size() + pages;
+    const std::size_t needed = (most + charged_runs - 1) / charged_runs;
+    if (needed < lane.run_charges.size()) lane.run_charges.resize(needed);
+    while (lane.run_charges.size() < needed) {
+        auto charge = tables_->destination_of(lane).heap_producers.charge(run_charge_bytes);
+        if (!charge) return false;
+        lane.run_charges.push_back(std::move(*charge));
+    }
+    return true;
+}
+
+// From here on the page is on disk only.
+void Flow::put_down(Lane& lane, Page& page, io::Extent extent) {
+    free_memory(*tables_, lane, page);
+    lane.spilled.add({page.start, extent, page.units, 1});
+}
+
+// F3, for as long as anything of a destination is out of memory.
+void Flow::keep_room() {
+    Bytes most = 0;
+    for (const auto& destination : tables_->destinations) {
+        if (!destination || destination->read_back_most == 0) continue;
+        const bool anything =
+            std::any_of(destination->lanes.begin(), destination->lanes.end(),
+                        [&](LaneId id) { return tables_->lane(id)->anything_out(); });
+        if (!anything) destination->read_back_most = 0;
+        for (const LaneId id : destination->lanes)
+            if (!tables_->lane(id)->anything_out()) tables_->lane(id)->run_charges.clear();
+        destination->direct_account.set_kept(destination->read_back_most);
+        most = std::max(most, destination->read_back_most);
+    }
+    tables_->direct.root.set_kept(most);
+}
+
+void Flow::written(const io::SpillOutcome& outcome) {
+    const Batch batch = batches_.at(outcome.owner);
+    batches_.erase(outcome.owner);
+    Lane& lane = *tables_->lane(batch.lane);
+    io::Extent place = batch.extent;
+    std::deque<Leaving> others;
+    std::vector<Page> back;
+    for (Leaving& one : lane.leaving) {
+        if (one.batch != outcome.owner) {
+            others.push_back(std::move(one));
+            continue;
+        }
+        const Bytes bytes = one.page.bytes();
+        leaving_ -= bytes;
+        if (is_unneeded(*tables_, lane, one.page)) {
+            free_memory(*tables_, lane, one.page);
+            if (outcome.error == 0) store_->release(place, bytes);
+        } else if (outcome.error == 0 && !one.wanted) {
+            put_down(lane, one.page, place);
+        } else {
+            if (outcome.error == 0) one.page.copy = place;
+            back.push_back(std::move(one.page));
+        }
+        place = behind(place, bytes);
+    }
+    lane.leaving = std::move(others);
+    if (back.empty()) return;
+    for (Page& page : back) put_in(*tables_, lane, std::move(page));
+    back_.link_arrived(lane);
+    // Who waited at the gap reads on.
+    tables_->mark_ready(lane);
+    tables_->wake_sleepers(tables_->destination_of(lane));
+}
+
+void Flow::publish() {
+    const io::SpillSpace& space = store_->space();
+    const bool anything =
+        std::any_of(tables_->lanes.begin(), tables_->lanes.end(),
+                    [](const auto& lane) { return lane && lane->anything_out(); });
+    // A consumer that passes a page is what reading back waits for.
+    tables_->set_hungry(Tables::Hunger::pages_on_disk, anything);
+    const io::Trouble trouble = space.trouble();
+    tables_->disk_reason = flowing_ ? reason_of(trouble) : WaitReason::none;
+    const std::uint64_t now = tables_->clock.now_ns();
+    if (trouble != told_ && (told_ns_ == 0 || now - told_ns_ >= told_again_ns)) {
+        told_ = trouble;
+        told_ns_ = now;
+        if (trouble == io::Trouble::none) {
+            log::info("flow to disk: the trouble is over");
+        } else {
+            log::warning("flow to disk: {}", io::explain_trouble(trouble, space.trouble_error(),
+                                                                 space.options().directory));
+        }
+    }
+    Usage& disk = tables_->control.superblock().disk;
+    const Bytes used = space.reserved();
+    // relaxed: both are numbers for people.
+    disk.used.store(used, std::memory_order_relaxed);
+    if (used > disk.peak.load(std::memory_order_relaxed))
+        disk.peak.store(used, std::memory_order_relaxed);  // relaxed: as above
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/broker/lane_gaps.hpp"
+
+#include <algorithm>
+
+#include "core/broker/counting.hpp"
+#include "core/broker/cursors.hpp"
+#include "shm/barrier.hpp"
+
+namespace weir::broker {
+namespace {
+
+template <class Waiting>
+bool any_in(const std::deque<Waiting>& pages, Position from, Position to) {
+    return std::any_of(pages.begin(), pages.end(), [&](const Waiting& one) {
+        return one.page.start >= from && one.page.start < to;
+    });
+}
+
+void link(Tables& tables, Lane& lane, std::size_t index, PageRef next) {
+    // SYNC(page_linked) release: the page that is linked was made ready before.
+    tables.control.page(lane.pages[index].ref).next.store(next, std::memory_order_release);
+}
+
+// How far a subscription's user may hold messages. Exact behind the membarrier of whoever takes a
+// page out, elsewhere a hint. A lie keeps pages of this lane in memory.
+Position held_to(const Tables& tables, const Lane& lane, const Attachment& attachment) {
+    const ConsumerPiece& piece = tables.subscriptions[attachment.subscription]->piece;
+    const ConsumerCell& cell = piece.cell();
+    // SYNC(put_down) acquire: what is held of a lane that was put down stands in its cursor.
+    const bool looks = cell.looking_at.load(std::memory_order_acquire) == lane.id + 1;
+    // SYNC(put_down) acquire: as above, where the lane was put down between these two looks.
+    const PageRef entering = cell.entering.load(std::memory_order_acquire);
+    // SYNC(cursor_set) acquire: as in accept_cursors.
+    const std::uint64_t word = piece.cursor(lane.id).load(std::memory_order_acquire);
+    Position to = attachment.cursor;
+    if (const std::uint64_t units = exclusive_held_units(word); units == held_units_max) {
+        to = everything;
+    } else if (units != 0) {
+        const Position first_unit = exclusive_position(word) / page_unit * page_unit;
+        to = std::max(to, first_unit + units * page_unit - 1);
+    }
+    if (looks && tables.pages.has(entering)) {
+        const auto named =
+            std::find_if(lane.pages.begin(), lane.pages.end(),
+                         [entering](const Page& page) { return page.ref == entering; });
+        if (named != lane.pages.end()) to = std::max(to, named->start);
+    }
+    return to;
+}
+
+void set_state(Tables& tables, const Lane& lane, std::size_t first, std::size_t last,
+               PageState state) {
+    for (std::size_t index = first; index < last; ++index) {
+        // relaxed: ordered by the membarrier between marking and looking.
+        tables.control.page(lane.pages[index].ref).state.store(state, std::memory_order_relaxed);
+    }
+}
+
+// Behind the barrier: the first of pages[first, last) that nobody stands in or before.
+std::size_t first_unused(Tables& tables, Lane& lane, std::size_t first, std::size_t last) {
+    const Destination& destination = tables.destination_of(lane);
+    std::size_t free_from = first;
+    for (const std::uint32_t slot : destination.consumers) {
+        // SYNC(entered) acquire: a claim that is over has moved the cursor.
+        const PageRef named =
+            tables.subscriptions[slot]->piece.cell().entering.load(std::memory_order_acquire);
+        for (std::size_t index = free_from; index < last; ++index)
+            if (lane.pages[index].ref == named) free_from = index + 1;
+    }
+    accept_cursors(tables, lane);
+    for (const Reading& reading : readings(tables, lane))
+        for (std::size_t index = free_from; index < last; ++index)
+            if (lane.pages[index].start <= reading.to && lane.pages[index].end() >= reading.from)
+                free_from = index + 1;
+    return free_from;
+}
+
+}  // namespace
+
+std::vector<Reading> readings(const Tables& tables, Lane& lane) {
+    std::vector<Reading> all;
+    if (tables.destination_of(lane).kind == DestinationKind::queue)
+        all.push_back({position_first, lane.queue_cursor, &lane.drain});
+    for (Attachment& attachment : lane.attachments)
+        all.push_back({attachment.cursor, held_to(tables, lane, attachment), &attachment.drain});
+    std::sort(all.begin(), all.end(),
+              [](const Reading& one, const Reading& other) { return one.from < other.from; });
+    return all;
+}
+
+bool is_unneeded(const Tables& tables, const Lane& lane, const Page& page) {
+    return tables.destination_of(lane).kind == DestinationKind::topic &&
+           page.end() < lowest_cursor(tables, lane);
+}
+
+void drop_unneeded(Tables& tables, Lane& lane) {
+    if (tables.destination_of(lane).kind != DestinationKind::topic || !lane.anything_out()) return;
+    const Position lowest = lowest_cursor(tables, lane);
+    bool dropped = false;
+    while (!lane.spilled.empty()) {
+        const Run& run = lane.spilled.all().front();
+        if (run.start + run.page_bytes() >= lowest) break;
+        const std::uint64_t pages =
+            std::min<std::uint64_t>(run.pages, (lowest - run.start - 1) / run.page_bytes());
+        const Run gone = lane.spilled.take_front(run.start, static_cast<std::uint32_t>(pages));
+        tables.copies_freed.push_back({gone.extent, gone.bytes()});
+        dropped = true;
+    }
+    // What is being read or written is dropped when the disk has answered.
+    for (std::size_t at = 0; at < lane.arriving.size();) {
+        Arriving& one = lane.arriving[at];
+        if (one.state == ArrivingState::reading || !is_unneeded(tables, lane, one.page)) {
+            ++at;
+            continue;
+        }
+        tables.copies_freed.push_back({one.page.copy, one.page.bytes()});
+        free_memory(tables, lane, one.page);
+        lane.arriving.erase(lane.arriving.begin() + static_cast<std::ptrdiff_t>(at));
+        dropped = true;
+    }
+    if (!dropped) return;
+    lane.lost_counted_to = std::max(lane.lost_counted_to, std::min(lowest, lane.next_start));
+    for (std::size_t index = 0; index + 1 < lane.pages.size(); ++index) {
+        if (lane.pages[index].end() >= lowest) break;
+        link_onward(tables, lane, index);
+    }
+}
+
+bool gap_between(const Lane& lane, Position from, Position to) {
+    const Run* const run = lane.spilled.first_from(from);
+    return (run != nullptr && run->start < to) || any_in(lane.leaving, from, to) ||
+           any_in(lane.arriving, from, to);
+}
+
+std::optional<std::size_t> page_index_before(const Lane& lane, Position position) {
+    const auto behind =
+        std::lower_bound(lane.pages.begin(), lane.pages.end(), position,
+                         [](const Page& page, Position at) { return page.start < at; });
+    if (behind == lane.pages.begin()) return std::nullopt;
+    return static_cast<std::size_t>(behind - lane.pages.begin()) - 1;
+}
+
+void link_onward(Tables& tables, Lane& lane, std::size_t index) {
+    PageRef next = 0;
+    if (index + 1 < lane.pages.size()) {
+        next = lane.pages[index + 1].ref;
+        if (gap_between(lane, lane.pages[index].end(), lane.pages[index + 1].start))
+            next |= link_over_gap;
+    }
+    link(tables, lane, index, next);
+}
+
+std::vector<Page> take_out(Tables& tables, Lane& lane, std::size_t first, std::size_t last) {
+    // Marked for those who come back to a page in which they stood before, by no link.
+    set_state(tables, lane, first, last, PageState::giving_up);
+    link(tables, lane, first - 1, lane.pages[last].ref | link_over_gap);
+    // barrier: whoever looks at the cut link or the mark from here on finds it; who looked before
+    // is named.
+    barrier_everywhere();
+    const std::size_t from = first_unused(tables, lane, first, last);
+    if (from != first) {
+        set_state(tables, lane, first, from, PageState::granted);
+        if (from < last) link(tables, lane, from - 1, lane.pages[last].ref | link_over_gap);
+        if (from == last) link_onward(tables, lane, last - 1);
+        link(tables, lane, first - 1, lane.pages[first].ref);
+        // Who met the cut meanwhile reads on.
+        tables.mark_ready(lane);
+        tables.wake_sleepers(tables.destination_of(lane));
+    }
+    if (from < last) leave_counted(lane, lane.pages[last - 1].end(), last);
+    set_state(tables, lane, from, last, PageState::writing);
+    const auto begin = lane.pages.begin() + static_cast<std::ptrdiff_t>(from);
+    const auto end = lane.pages.begin() + static_cast<std::ptrdiff_t>(last);
+    std::vector<Page> taken(std::make_move_iterator(begin), std::make_move_iterator(end));
+    lane.pages.erase(begin, end);
+    ++tables.pages_moved;
+    return taken;
+}
+
+void put_in(Tables& tables, Lane& lane, Page page) {
+    PageSlot& slot = tables.control.page(page.ref);
+    // relaxed: visible with the start and the link.
+    slot.state.store(PageState::granted, std::memory_order_relaxed);
+    // SYNC(page_freed) release: the page's bytes are those of this position.
+    slot.start.store(page.start, std::memory_order_release);
+    const auto behind =
+        std::upper_bound(lane.pages.begin(), lane.pages.end(), page.start,
+                         [](Position at, const Page& other) { return at < other.start; });
+    const auto index = static_cast<std::size_t>(behind - lane.pages.begin());
+    ++tables.pages_moved;
+    lane.pages.insert(behind, std::move(page));
+    link_onward(tables, lane, index);
+    if (index != 0) link_onward(tables, lane, index - 1);
+}
+
+void free_memory(Tables& tables, Lane& lane, Page& page) {
+    PageSlot& slot = tables.control.page(page.ref);
+    // SYNC(page_freed) release: the page was unlinked before.
+    slot.start.store(0, std::memory_order_release);
+    // relaxed: for tools.
+    slot.state.store(PageState::free, std::memory_order_relaxed);
+    tables.units.give_back(unit_of_ref(page.ref), page.units);
+    page.charge = {};
+    ++tables.pages_moved;
+    // relaxed: a number for people.
+    tables.slot(lane).direct_bytes.store(lane.granted(), std::memory_order_relaxed);
+}
+
+}  // namespace weir::broker
