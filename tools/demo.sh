@@ -9,6 +9,7 @@
 #
 #   queue   four producers -> two consumers that share them and write them out
 #   topic   four producers -> three subscribers, each of which gets every file
+#   disk    nobody reads while ten times the memory is sent; then consumers come and take it all
 #
 # It can be run again, beside other brokers and as any user. Whatever happens, it leaves nothing
 # behind: no process, no shared memory, no socket, no file but the build.
@@ -19,6 +20,7 @@ cd "$(dirname "$0")/.."
 source_dir=/usr/include
 producers=4
 consumers=2
+direct_bytes=$((64 << 20))
 subscribers=3
 
 say() { printf '%s\n' "demo: $*"; }
@@ -30,7 +32,7 @@ die() {
 case "${1:-}" in
     '') ;;
     --help)
-        sed -n '4,13s/^# \{0,1\}//p' "$0"
+        sed -n '4,14s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -143,17 +145,67 @@ stream() {
     took_us=$((${EPOCHREALTIME/./} - began_ms))
 }
 
-# Until everything sent has been acknowledged.
+# await_empty [DESTINATION]: until everything sent there, or anywhere, has been acknowledged.
 await_empty() {
     local deadline=$((SECONDS + 100)) left
     while :; do
         left=$("$weir" stat --json | python3 -c '
 import json, sys
-print(sum(each["depth_messages"] for each in json.load(sys.stdin)["destinations"]))')
+print(sum(each["depth_messages"] for each in json.load(sys.stdin)["destinations"]
+          if each["name"] in (sys.argv[1:] or [each["name"]])))' "$@")
         ((left > 0)) || return 0
         ((SECONDS < deadline)) || die "$left files are still in the queue after 100 s"
         sleep 0.05
     done
+}
+
+# What `weir stat` says at a path of keys: stat_at direct used
+stat_at() {
+    "$weir" stat --json | python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+for key in sys.argv[1:]: value = value[key]
+print(value)' "$@"
+}
+
+# Nobody reads while ten times the direct memory is sent, over and over the same files; then
+# consumers come and take everything.
+flow_to_disk() {
+    local rounds=$(((10 * direct_bytes + bytes - 1) / bytes)) round part senders receivers
+    local began_ms=${EPOCHREALTIME/./}
+    for round in $(seq "$rounds"); do
+        senders=()
+        for part in "$work"/part.*; do
+            start "$work/send.${part##*.}.log" \
+                env -C "$source_dir" "$weir" send "queue://kept-$round" --files-from "$part"
+            senders+=("$started")
+        done
+        await producer "${senders[@]}"
+    done
+    local sent_us=$((${EPOCHREALTIME/./} - began_ms))
+    say "disk: $((rounds * bytes >> 20)) MiB sent in $((sent_us / 1000)) ms, nobody read:" \
+        "$(($(stat_at direct used) >> 20)) of $((direct_bytes >> 20)) MiB of memory are in use," \
+        "$(($(stat_at disk used) >> 20)) MiB on disk"
+    for round in $(seq "$rounds"); do
+        receivers=()
+        for part in $(seq "$consumers"); do
+            start "$work/kept.$part.log" \
+                "$weir" recv "queue://kept-$round" --follow --out-dir "$work/kept.$round.$part"
+            receivers+=("$started")
+        done
+        await_empty "queue://kept-$round"
+        kill -TERM "${receivers[@]}"
+        await consumer "${receivers[@]}"
+        compare "$work/kept.$round".*
+        rm -rf "$work/kept.$round".*
+    done
+    (($(stat_at direct peak) <= direct_bytes)) || die "more memory was used than there may be"
+    local deadline=$((SECONDS + 30))
+    while [[ -n $(ls -A "$work/spill") ]]; do
+        ((SECONDS < deadline)) || die "spill files are left: $(ls "$work/spill")"
+        sleep 0.1
+    done
+    say "disk: $((rounds * files)) messages came back unchanged, the spill directory is empty"
 }
 
 # report WHAT COPIES: how much and how fast.
@@ -181,7 +233,9 @@ if ((largest + 65536 > largest_message)); then
     die "the largest file has $largest bytes; 64 MiB of direct memory carry up to 16 MiB a message"
 fi
 
-"$weir" broker --direct 64M --largest-message 16M >"$work/broker.out"
+mkdir "$work/spill"
+"$weir" broker --direct $direct_bytes --spill-dir "$work/spill" --largest-message 16M \
+    >"$work/broker.out"
 broker=$("$weir" stat --json |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["broker"]["pid"])')
 say "broker $WEIR_NAME runs with 64 MiB; $files files, the largest has $largest bytes"
@@ -207,6 +261,8 @@ stream topic "${receivers[@]}"
 for number in $(seq "$subscribers"); do compare "$work/topic.$number"; done
 report "topic, $producers producers, $subscribers subscribers" "$subscribers"
 
+flow_to_disk
+
 say "the memory books:"
 "$weir" stat
 "$weir" stop
@@ -215,4 +271,5 @@ broker=
 for left in /dev/shm/*"$WEIR_NAME"* "${XDG_RUNTIME_DIR:-/run}/weir/$WEIR_NAME".*; do
     [[ ! -e $left ]] || die "$left was left behind"
 done
-say "every file arrived unchanged: $files by the queue, $subscribers x $files by the topic"
+say "every file arrived unchanged: $files by the queue, $subscribers x $files by the topic," \
+    "ten times the memory by the disk"
