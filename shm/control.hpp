@@ -125,6 +125,7 @@ struct Superblock {
     alignas(line_distance) Usage direct;
     Usage heap;
     Usage disk;
+    DiskActivity disk_activity;
     PartsUsage direct_parts;
     PartsUsage heap_parts;
     Usage heap_tables;                 // fixed tables and regions

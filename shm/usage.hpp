@@ -39,6 +39,32 @@ struct PartsUsage {
     Usage consumer;  // pages read back for consumers; subscriptions
 };
 
+// Why backlog cannot leave memory for the disk now; the numbers are those of io/spill_trouble.hpp.
+enum class DiskTrouble : std::uint32_t {
+    none = 0,
+    limit = 1,        // as much is on disk as may be
+    disk_full = 2,    // the file system, or a quota, has no room
+    disk_error = 3,   // the disk fails
+    gone = 4,         // the directory is not there
+    denied = 5,       // no permission, or mounted read-only
+    unsupported = 6,  // the file system cannot reserve space
+    exhausted = 7,    // no memory or descriptors for another file
+};
+
+// What the disk does for backlog, beside how much of it is in use (Superblock.disk).
+struct DiskActivity {
+    std::atomic<std::uint32_t> flowing;  // 1: backlog is leaving memory
+    std::atomic<DiskTrouble> trouble;
+    std::atomic<std::uint32_t> trouble_errno;  // 0: no system call failed
+    std::atomic<std::uint32_t> reserved;
+    std::atomic<std::uint64_t> bytes_written;
+    std::atomic<std::uint64_t> bytes_read;
+    std::atomic<std::uint64_t> written_per_s;  // bytes, of the last second
+    std::atomic<std::uint64_t> read_per_s;
+    std::atomic<std::uint64_t> pages_lost;  // could not be read back
+};
+static_assert(sizeof(DiskActivity) == 56);
+
 // The account at which a request met its limit.
 enum class LimitLevel : std::uint32_t {
     none = 0,

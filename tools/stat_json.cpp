@@ -112,6 +112,32 @@ json self_json(const inspect::SelfFacts& self) {
             {"passes", self.passes}, {"drifts", self.drifts}, {"resting", self.resting}};
 }
 
+json disk_json(const inspect::Snapshot& snapshot) {
+    const inspect::DiskFacts& disk = snapshot.disk_activity;
+    json object{{"limit", snapshot.disk.capacity},
+                {"used", snapshot.disk.used},
+                {"peak", snapshot.disk.peak},
+                {"flowing", disk.flowing},
+                {"trouble", nullptr},
+                {"bytes_written", disk.bytes_written},
+                {"bytes_read", disk.bytes_read},
+                {"written_per_s", disk.written_per_s},
+                {"read_per_s", disk.read_per_s},
+                {"read_amplification", disk.bytes_written == 0
+                                           ? 0.0
+                                           : static_cast<double>(disk.bytes_read) /
+                                                 static_cast<double>(disk.bytes_written)},
+                {"seconds_until_full", nullptr},
+                {"pages_lost", disk.pages_lost}};
+    if (disk.trouble != DiskTrouble::none)
+        object["trouble"] = {{"reason", inspect::name_of(disk.trouble)},
+                             {"errno", disk.trouble_errno},
+                             {"sentence", inspect::explain(disk.trouble)}};
+    if (const auto seconds = inspect::seconds_until_full(snapshot.disk, disk); seconds != 0)
+        object["seconds_until_full"] = seconds;
+    return object;
+}
+
 template <class Rows, class Convert>
 json array_of(const Rows& rows, const Convert& convert) {
     json array = json::array();
@@ -123,28 +149,26 @@ json array_of(const Rows& rows, const Convert& convert) {
 
 std::string stat_json(const inspect::Snapshot& snapshot, double uptime_s) {
     const inspect::BrokerFacts& broker = snapshot.broker;
-    const json object{
-        {"broker",
-         {{"name", broker.name},
-          {"pid", broker.pid},
-          {"uptime_s", uptime_s},
-          {"epoch", broker.epoch},
-          {"largest_message", broker.largest_message},
-          {"stopping", broker.stopping}}},
-        {"direct", use_json(snapshot.direct)},
-        {"heap", use_json(snapshot.heap)},
-        {"disk",
-         {{"limit", snapshot.disk.capacity}, {"used", snapshot.disk.used}, {"flowing", false}}},
-        {"destinations", array_of(snapshot.destinations, destination_json)},
-        {"lanes", array_of(snapshot.lanes, lane_json)},
-        {"subscriptions", array_of(snapshot.subscriptions, subscription_json)},
-        {"sessions", array_of(snapshot.sessions, session_json)},
-        {"users", array_of(snapshot.users, user_json)},
-        {"direct_parts", parts_json(snapshot.direct_parts)},
-        {"heap_parts", parts_json(snapshot.heap_parts)},
-        {"heap_tables", account_json(snapshot.heap_tables)},
-        {"heap_sessions", account_json(snapshot.heap_sessions)},
-        {"self_count", self_json(snapshot.self)}};
+    const json object{{"broker",
+                       {{"name", broker.name},
+                        {"pid", broker.pid},
+                        {"uptime_s", uptime_s},
+                        {"epoch", broker.epoch},
+                        {"largest_message", broker.largest_message},
+                        {"stopping", broker.stopping}}},
+                      {"direct", use_json(snapshot.direct)},
+                      {"heap", use_json(snapshot.heap)},
+                      {"disk", disk_json(snapshot)},
+                      {"destinations", array_of(snapshot.destinations, destination_json)},
+                      {"lanes", array_of(snapshot.lanes, lane_json)},
+                      {"subscriptions", array_of(snapshot.subscriptions, subscription_json)},
+                      {"sessions", array_of(snapshot.sessions, session_json)},
+                      {"users", array_of(snapshot.users, user_json)},
+                      {"direct_parts", parts_json(snapshot.direct_parts)},
+                      {"heap_parts", parts_json(snapshot.heap_parts)},
+                      {"heap_tables", account_json(snapshot.heap_tables)},
+                      {"heap_sessions", account_json(snapshot.heap_sessions)},
+                      {"self_count", self_json(snapshot.self)}};
     return object.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 

@@ -83,6 +83,23 @@ std::string sessions_table(const inspect::Snapshot& snapshot) {
     return laid_out(rows);
 }
 
+std::string disk_lines(const inspect::Snapshot& snapshot) {
+    const inspect::DiskFacts& disk = snapshot.disk_activity;
+    if (disk.bytes_written == 0 && disk.trouble == DiskTrouble::none) return {};
+    std::string text =
+        fmt::format("\nflow to disk: {}, writing {}/s, reading {}/s; {} written, {} read so far",
+                    disk.flowing ? "backlog is leaving memory" : "at rest",
+                    format_size(disk.written_per_s), format_size(disk.read_per_s),
+                    format_size(disk.bytes_written), format_size(disk.bytes_read));
+    if (const auto seconds = inspect::seconds_until_full(snapshot.disk, disk); seconds != 0)
+        text += fmt::format("; full in {} s at this rate", seconds);
+    if (disk.pages_lost != 0) text += fmt::format("; {} pages lost", disk.pages_lost);
+    text += "\n";
+    if (disk.trouble != DiskTrouble::none)
+        text += fmt::format("flow to disk: {}\n", inspect::explain(disk.trouble));
+    return text;
+}
+
 }  // namespace
 
 std::string stat_table(const inspect::Snapshot& snapshot, double uptime_s) {
@@ -92,6 +109,7 @@ std::string stat_table(const inspect::Snapshot& snapshot, double uptime_s) {
         broker.pid, format_duration_ns(static_cast<std::uint64_t>(uptime_s * ns_per_s)),
         broker.epoch, format_size(broker.largest_message), broker.stopping ? ", stopping" : "");
     text += stat_tree(snapshot);
+    text += disk_lines(snapshot);
     if (!snapshot.destinations.empty()) text += "\n" + destinations_table(snapshot);
     text += shortages_table(snapshot);
     if (!snapshot.lanes.empty()) text += "\n" + lanes_table(snapshot);

@@ -18,6 +18,8 @@ constexpr Bytes batch_bytes_least = 256 * 1024;
 // Trouble that comes and goes is told once in so long.
 constexpr std::uint64_t told_again_ns = 30 * ns_per_s;
 
+constexpr std::uint64_t rate_span_ms = 1000;
+
 // Checksums of so much a turn: a quarter of a millisecond.
 constexpr Bytes checked_per_turn = 2 * 1024 * 1024;
 
@@ -38,6 +40,9 @@ WaitReason reason_of(io::Trouble trouble) noexcept {
     return WaitReason::disk_error;
 }
 
+static_assert(static_cast<std::uint32_t>(io::Trouble::exhausted) ==
+              static_cast<std::uint32_t>(DiskTrouble::exhausted));
+
 io::Extent behind(io::Extent extent, Bytes bytes) noexcept {
     return {extent.file, extent.unit + static_cast<std::uint32_t>(bytes / page_unit)};
 }
@@ -52,7 +57,6 @@ bool Flow::turn() {
     tables_->copies_freed.clear();
     for (const auto& lane : tables_->lanes)
         if (lane && lane->anything_out()) back_.serve(*lane);
-    decide();
     push_out();
     keep_room();
     tables_->direct.consumers.set_asks(back_.take_refused());
@@ -60,33 +64,69 @@ bool Flow::turn() {
     return more;
 }
 
-void Flow::decide() {
-    const Bytes in_use = tables_->direct.root.used();
-    const Bytes used = in_use - std::min(leaving_, in_use);
-    const bool wanted = flowing_ ? used > marks_.resume : used >= marks_.threshold;
-    if (wanted == flowing_) return;
+// F4. True: it is on.
+bool Flow::turn_switch(Switch& flow, Bytes used, const FlowMarks& marks, Bytes limit) const {
+    const bool wanted = flow.on ? used > marks.resume : used >= marks.threshold;
+    if (wanted == flow.on) return flow.on;
     const std::uint64_t now = tables_->clock.now_ns();
-    const bool pressing = used >= tables_->direct.root.limit() / 10 * 9;
-    if (changed_ns_ != 0 && now - changed_ns_ < marks_.dwell_ns && !pressing) return;
-    flowing_ = wanted;
-    changed_ns_ = now;
-    log::info("flow to disk {}: {} of direct memory are in use", flowing_ ? "begins" : "ends",
-              format_size(used));
+    const bool pressing = used >= limit / 10 * 9;
+    if (flow.changed_ns != 0 && now - flow.changed_ns < marks_.dwell_ns && !pressing)
+        return flow.on;
+    flow = {wanted, now};
+    return wanted;
+}
+
+std::vector<Lane*> Flow::lanes_in_use() const {
+    std::vector<Lane*> lanes;
+    for (const auto& lane : tables_->lanes)
+        if (lane) lanes.push_back(lane.get());
+    return lanes;
 }
 
 void Flow::push_out() {
-    if (!flowing_) return;
-    const Bytes used = tables_->direct.root.used();
-    Bytes wanted = used > marks_.resume + leaving_ ? used - marks_.resume - leaving_ : 0;
-    if (wanted == 0) return;
-    std::vector<Lane*> lanes;
-    for (const auto& lane : tables_->lanes) {
-        // A quarantined producer may still write where it has mapped.
-        if (!lane || lane->pages.size() < 3 || lane->state == SlotState::quarantined) continue;
-        const Destination& destination = tables_->destination_of(*lane);
-        if (!may_flow(destination.policy, destination.kind)) continue;
-        lanes.push_back(lane.get());
+    const Bytes in_use = tables_->direct.root.used();
+    const Bytes used = in_use - std::min(leaving_, in_use);
+    const bool was_on = all_.on;
+    const bool on = turn_switch(all_, used, marks_, tables_->direct.root.limit());
+    if (on != was_on)
+        log::info("flow to disk {}: {} of direct memory are in use", on ? "begins" : "ends",
+                  format_size(used));
+    if (on && used > marks_.resume) push_out(lanes_in_use(), used - marks_.resume);
+    any_on_ = on;
+    each_.resize(tables_->destinations.size());
+    for (const auto& destination : tables_->destinations)
+        if (destination) push_out(*destination, each_[destination->slot]);
+}
+
+// A destination at its own high-water mark: its own backlog, until it is ten points of its limit
+// lower.
+void Flow::push_out(const Destination& destination, Switch& flow) {
+    const Bytes high = destination.policy.high_water;
+    if (high == 0 || destination.policy.limit == 0) {
+        flow = {};
+        return;
     }
+    std::vector<Lane*> lanes;
+    Bytes leaving = 0;
+    for (const LaneId id : destination.lanes) {
+        lanes.push_back(tables_->lane(id));
+        for (const Leaving& one : lanes.back()->leaving) leaving += one.page.bytes();
+    }
+    const Bytes in_use = destination.direct_account.used();
+    const Bytes used = in_use - std::min(leaving, in_use);
+    const Bytes resume = high - std::min(high, destination.policy.limit / 10);
+    if (!turn_switch(flow, used, {high, resume, 0}, destination.policy.limit)) return;
+    any_on_ = true;
+    if (used > resume) push_out(std::move(lanes), used - resume);
+}
+
+void Flow::push_out(std::vector<Lane*> lanes, Bytes wanted) {
+    std::erase_if(lanes, [&](const Lane* lane) {
+        // A quarantined producer may still write where it has mapped.
+        const Destination& destination = tables_->destination_of(*lane);
+        return lane->pages.size() < 3 || lane->state == SlotState::quarantined ||
+               !may_flow(destination.policy, destination.kind);
+    });
     std::sort(lanes.begin(), lanes.end(),
               [](const Lane* one, const Lane* other) { return one->granted() > other->granted(); });
     lanes.resize(std::min(lanes.size(), lanes_tried));
@@ -116,7 +156,7 @@ std::vector<Flow::Stretch> Flow::between_readings(Lane& lane) const {
         while (held > 0 && lane.pages[held - 1].end() >= reading.from) --held;
         if (first != 0 && held > first) free.push_back({first, held});
         std::size_t needed = behind(reading.to);
-        const Bytes kept = back_.window(*reading.drain);
+        const Bytes kept = back_.window(lane, *reading.drain);
         for (Bytes ahead = 0; needed < lane.pages.size() && ahead < kept; ++needed)
             ahead += lane.pages[needed].bytes();
         first = std::max<std::size_t>({first, needed, 1});
@@ -183,7 +223,9 @@ Bytes Flow::push_out(Lane& lane, Bytes wanted) {
         ++last;
     }
     const Account& direct = tables_->direct.root;
-    const bool pressing = direct.used() >= direct.limit() / 10 * 9;
+    const Account& own = tables_->destination_of(lane).direct_account;
+    const bool pressing =
+        direct.used() >= direct.limit() / 10 * 9 || own.used() >= own.limit() / 10 * 9;
     if (!clean && bytes < batch_bytes_least && last == stretch->last && !pressing) return 0;
     if (!clean && !store_->may_write(bytes)) return 0;
 
@@ -291,6 +333,50 @@ void Flow::written(const io::SpillOutcome& outcome) {
     tables_->wake_sleepers(tables_->destination_of(lane));
 }
 
+// Once in a while, and not each time a disk changes its mind.
+void Flow::tell(io::Trouble trouble) {
+    const io::SpillSpace& space = store_->space();
+    const std::uint64_t now = tables_->clock.now_ns();
+    if (trouble == told_ || (told_ns_ != 0 && now - told_ns_ < told_again_ns)) return;
+    told_ = trouble;
+    told_ns_ = now;
+    if (trouble == io::Trouble::none) {
+        log::info("flow to disk: the trouble is over");
+    } else {
+        log::warning("flow to disk: {}", io::explain_trouble(trouble, space.trouble_error(),
+                                                             space.options().directory));
+    }
+}
+
+void Flow::show_activity(io::Trouble trouble) {
+    DiskActivity& shown = tables_->control.superblock().disk_activity;
+    const io::SpillCounts& counts = store_->counts();
+    // relaxed: all of these are numbers for people, each read alone.
+    shown.flowing.store(any_on_ ? 1 : 0, std::memory_order_relaxed);
+    shown.trouble.store(static_cast<DiskTrouble>(trouble), std::memory_order_relaxed);
+    // relaxed: as above.
+    shown.trouble_errno.store(static_cast<std::uint32_t>(store_->space().trouble_error()),
+                              std::memory_order_relaxed);
+    // relaxed: as above.
+    shown.bytes_written.store(counts.bytes_written, std::memory_order_relaxed);
+    // relaxed: as above.
+    shown.bytes_read.store(counts.bytes_read, std::memory_order_relaxed);
+    // relaxed: as above.
+    shown.pages_lost.store(back_.pages_lost(), std::memory_order_relaxed);
+    const std::uint64_t now = tables_->clock.now_ns();
+    const std::uint64_t span_ms = (now - counted_ns_) / ns_per_ms;
+    if (span_ms < rate_span_ms) return;
+    const auto per_s = [span_ms](std::uint64_t bytes) { return bytes * 1000 / span_ms; };
+    // relaxed: as above.
+    shown.written_per_s.store(per_s(counts.bytes_written - counted_.bytes_written),
+                              std::memory_order_relaxed);
+    // relaxed: as above.
+    shown.read_per_s.store(per_s(counts.bytes_read - counted_.bytes_read),
+                           std::memory_order_relaxed);
+    counted_ = counts;
+    counted_ns_ = now;
+}
+
 void Flow::publish() {
     const io::SpillSpace& space = store_->space();
     const bool anything =
@@ -299,22 +385,14 @@ void Flow::publish() {
     // A consumer that passes a page is what reading back waits for.
     tables_->set_hungry(Tables::Hunger::pages_on_disk, anything);
     const io::Trouble trouble = space.trouble();
-    tables_->disk_reason = flowing_ ? reason_of(trouble) : WaitReason::none;
-    const std::uint64_t now = tables_->clock.now_ns();
-    if (trouble != told_ && (told_ns_ == 0 || now - told_ns_ >= told_again_ns)) {
-        told_ = trouble;
-        told_ns_ = now;
-        if (trouble == io::Trouble::none) {
-            log::info("flow to disk: the trouble is over");
-        } else {
-            log::warning("flow to disk: {}", io::explain_trouble(trouble, space.trouble_error(),
-                                                                 space.options().directory));
-        }
-    }
+    tables_->disk_reason = any_on_ ? reason_of(trouble) : WaitReason::none;
+    tell(trouble);
+    show_activity(trouble);
     Usage& disk = tables_->control.superblock().disk;
     const Bytes used = space.reserved();
-    // relaxed: both are numbers for people.
+    // relaxed: all of these are numbers for people.
     disk.used.store(used, std::memory_order_relaxed);
+    disk.limit.store(space.options().limit, std::memory_order_relaxed);
     if (used > disk.peak.load(std::memory_order_relaxed))
         disk.peak.store(used, std::memory_order_relaxed);  // relaxed: as above
 }

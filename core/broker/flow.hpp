@@ -6,6 +6,9 @@
 //   at rest ---------------------> flowing --------------------------> at rest
 //             (either way only after a dwell; at once when memory is nearly gone)
 //
+// A destination with a limit has such a switch of its own: from its high-water mark to ten points
+// of its limit below, and only its own backlog goes.
+//
 // While it flows, pages go until what is used, less what is on its way out, is at the lower mark.
 // They are taken from the lane that holds most, furthest from its readers: first what lies between
 // the last gap and the producer, in order, so that runs grow; when that is used up, what lies
@@ -18,6 +21,7 @@
 //   F2  what is on disk and in memory is not written again
 //   F3  as long as anything is on disk, producers leave the memory free that the largest page there
 //       needs to come back
+//   F4  it neither begins nor ends again within the dwell, unless memory is nearly gone
 #ifndef WEIR_CORE_BROKER_FLOW_HPP
 #define WEIR_CORE_BROKER_FLOW_HPP
 
@@ -39,7 +43,7 @@ public:
     // Once a turn of the broker. True: there is more to do at once.
     bool turn();
 
-    bool flowing() const noexcept { return flowing_; }
+    bool flowing() const noexcept { return any_on_; }
 
 private:
     struct Batch {
@@ -51,9 +55,17 @@ private:
         std::size_t last = 0;  // behind the last one
     };
 
-    void decide();
+    struct Switch {
+        bool on = false;
+        std::uint64_t changed_ns = 0;
+    };
+
+    bool turn_switch(Switch& flow, Bytes used, const FlowMarks& marks, Bytes limit) const;
+    std::vector<Lane*> lanes_in_use() const;
     void written(const io::SpillOutcome& outcome);
     void push_out();
+    void push_out(const Destination& destination, Switch& flow);
+    void push_out(std::vector<Lane*> lanes, Bytes wanted);
     Bytes push_out(Lane& lane, Bytes wanted);
     std::optional<Stretch> choose(Lane& lane, Bytes wanted) const;
     std::vector<Stretch> between_readings(Lane& lane) const;
@@ -62,6 +74,8 @@ private:
     void put_down(Lane& lane, Page& page, io::Extent extent);
     void keep_room();
     void publish();
+    void tell(io::Trouble trouble);
+    void show_activity(io::Trouble trouble);
 
     Tables* tables_;
     io::SpillStore* store_;
@@ -70,10 +84,13 @@ private:
     std::map<std::uint64_t, Batch> batches_;
     std::uint64_t batches_ever_ = 0;
     Bytes leaving_ = 0;
-    bool flowing_ = false;
-    std::uint64_t changed_ns_ = 0;
+    Switch all_;
+    std::vector<Switch> each_;  // by destination
+    bool any_on_ = false;
     io::Trouble told_ = io::Trouble::none;
     std::uint64_t told_ns_ = 0;
+    io::SpillCounts counted_;  // when the rates were taken last
+    std::uint64_t counted_ns_ = 0;
 };
 
 }  // namespace weir::broker

@@ -61,6 +61,7 @@ constexpr bool binds(PolicyKey key) noexcept {
     switch (key) {
         case PolicyKey::limit:
         case PolicyKey::reserve:
+        case PolicyKey::high_water:
         case PolicyKey::page_size:
         case PolicyKey::max_message:
         case PolicyKey::overflow:
@@ -71,7 +72,6 @@ constexpr bool binds(PolicyKey key) noexcept {
         case PolicyKey::max_consumers:
         case PolicyKey::flow_to_disk:
         case PolicyKey::max_depth: return true;
-        case PolicyKey::high_water: return false;
     }
     return false;
 }

@@ -32,8 +32,10 @@ std::uint64_t page_tag(const Tables& tables, const Lane& lane, Position start) n
     return epoch << 53 | std::uint64_t{lane.id} << 41 | start / page_unit;
 }
 
-Bytes ReadBack::window(const Drain& drain) const noexcept {
-    return read_ahead_bytes(drain.per_s, store_->counts().read_ns, tables_->direct.root.limit());
+Bytes ReadBack::window(const Lane& lane, const Drain& drain) const noexcept {
+    const Bytes direct = tables_->direct.root.limit();
+    const Bytes whole = std::min(direct, tables_->destination_of(lane).direct_account.limit());
+    return read_ahead_bytes(drain.per_s, store_->counts().read_ns, whole);
 }
 
 void ReadBack::measure(Position at, Drain& drain) const noexcept {
@@ -59,7 +61,7 @@ void ReadBack::serve(Lane& lane) {
 void ReadBack::serve(Lane& lane, const Reading& reading) {
     const auto at = page_index(lane, reading.to);
     if (!at) return;
-    const Bytes wanted = window(*reading.drain);
+    const Bytes wanted = window(lane, *reading.drain);
     Bytes ahead = 0;
     std::size_t index = *at;
     for (; index + 1 < lane.pages.size() && ahead < wanted; ++index) {

@@ -54,7 +54,8 @@ public:
     // Links what has come, drops what is lost.
     void link_arrived(Lane& lane);
 
-    Bytes window(const Drain& drain) const noexcept;
+    // How much is kept in memory ahead of a reader of this lane.
+    Bytes window(const Lane& lane, const Drain& drain) const noexcept;
     // Memory for a page was refused since it was asked last.
     bool take_refused() noexcept { return std::exchange(refused_, false); }
     std::uint64_t pages_lost() const noexcept { return pages_lost_; }

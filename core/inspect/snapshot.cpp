@@ -244,7 +244,24 @@ void copy_users(const ControlView& view, Snapshot& to) {
     }
 }
 
+void copy_activity(const DiskActivity& from, DiskFacts& to) {
+    to.flowing = number(from.flowing) != 0;
+    // relaxed: a number for people.
+    to.trouble = from.trouble.load(std::memory_order_relaxed);
+    to.trouble_errno = number(from.trouble_errno);
+    to.bytes_written = number(from.bytes_written);
+    to.bytes_read = number(from.bytes_read);
+    to.written_per_s = number(from.written_per_s);
+    to.read_per_s = number(from.read_per_s);
+    to.pages_lost = number(from.pages_lost);
+}
+
 }  // namespace
+
+std::uint64_t seconds_until_full(const RegionUse& disk, const DiskFacts& activity) noexcept {
+    if (activity.written_per_s <= activity.read_per_s || disk.used >= disk.capacity) return 0;
+    return (disk.capacity - disk.used) / (activity.written_per_s - activity.read_per_s);
+}
 
 Snapshot take_snapshot(const ControlView& view) {
     const Superblock& super = view.superblock();
@@ -259,7 +276,8 @@ Snapshot take_snapshot(const ControlView& view) {
     snapshot.broker.stopping = number(super.stopping) != 0;
     snapshot.direct = use_of(view.limits.direct_bytes, super.direct);
     snapshot.heap = use_of(view.limits.heap_bytes, super.heap);
-    snapshot.disk = use_of(0, super.disk);
+    snapshot.disk = account(super.disk);
+    copy_activity(super.disk_activity, snapshot.disk_activity);
     snapshot.direct_parts = accounts(super.direct_parts);
     snapshot.heap_parts = accounts(super.heap_parts);
     snapshot.heap_tables = account(super.heap_tables);
@@ -289,6 +307,34 @@ const char* name_of(SlotState state) noexcept {
         case SlotState::ended: return "ended";
     }
     return "unknown";
+}
+
+const char* name_of(DiskTrouble trouble) noexcept {
+    switch (trouble) {
+        case DiskTrouble::none: return "none";
+        case DiskTrouble::limit: return "limit";
+        case DiskTrouble::disk_full: return "disk-full";
+        case DiskTrouble::disk_error: return "disk-error";
+        case DiskTrouble::gone: return "gone";
+        case DiskTrouble::denied: return "denied";
+        case DiskTrouble::unsupported: return "unsupported";
+        case DiskTrouble::exhausted: return "exhausted";
+    }
+    return "unknown";
+}
+
+const char* explain(DiskTrouble trouble) noexcept {
+    switch (trouble) {
+        case DiskTrouble::none: return "";
+        case DiskTrouble::limit: return "as much is on disk as may be: raise --spill-limit";
+        case DiskTrouble::disk_full: return "the file system has no room left: free some";
+        case DiskTrouble::disk_error: return "the disk fails: look at the kernel's log";
+        case DiskTrouble::gone: return "the spill directory is not there: make it again";
+        case DiskTrouble::denied: return "the spill directory may not be written: mend its rights";
+        case DiskTrouble::unsupported: return "the file system cannot reserve space: use another";
+        case DiskTrouble::exhausted: return "no memory or descriptors for another spill file";
+    }
+    return "it is in trouble that this tool does not know";
 }
 
 const char* name_of(WaitReason reason) noexcept {

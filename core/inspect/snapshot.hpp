@@ -94,6 +94,19 @@ struct DestinationBooks {
     bool moving = false;  // the books changed during every look
 };
 
+struct DiskFacts {
+    bool flowing = false;
+    DiskTrouble trouble = DiskTrouble::none;
+    std::uint32_t trouble_errno = 0;
+    std::uint64_t bytes_written = 0;
+    std::uint64_t bytes_read = 0;
+    std::uint64_t written_per_s = 0;
+    std::uint64_t read_per_s = 0;
+    std::uint64_t pages_lost = 0;
+};
+// Until spill space is used up at the present rate; 0: it is not being filled.
+std::uint64_t seconds_until_full(const RegionUse& disk, const DiskFacts& activity) noexcept;
+
 struct LaneFacts {
     LaneId lane = 0;
     SlotState state = SlotState::free;
@@ -156,6 +169,7 @@ struct Snapshot {
     RegionUse direct;
     RegionUse heap;
     RegionUse disk;
+    DiskFacts disk_activity;
     PartsUse direct_parts;
     PartsUse heap_parts;
     RegionUse heap_tables;
@@ -172,6 +186,9 @@ struct Snapshot {
 Snapshot take_snapshot(const ControlView& view);
 
 const char* name_of(SlotState state) noexcept;
+// One word, and a sentence with the cure.
+const char* name_of(DiskTrouble trouble) noexcept;
+const char* explain(DiskTrouble trouble) noexcept;
 const char* name_of(WaitReason reason) noexcept;
 const char* name_of(LimitLevel level) noexcept;
 const char* name_of(SubscriptionKind kind) noexcept;

@@ -33,6 +33,9 @@ class FlowToDisk(stage.SystemTest):
         seen = broker.stat()
         self.assertLessEqual(seen["direct"]["used"], seen["direct"]["capacity"])
         self.assertGreater(seen["disk"]["used"], 40_000_000)
+        self.assertGreater(seen["disk"]["limit"], seen["disk"]["used"])
+        self.assertGreater(seen["disk"]["bytes_written"], 40_000_000)
+        self.assertIsNone(seen["disk"]["trouble"])
         self.assertEqual(broker.destination("queue://big")["depth_messages"], 50_000)
         self.assertEqual(self.receive(broker, 50_000), list(range(50_000)))
         until(lambda: os.listdir(folder) == [])
@@ -71,6 +74,8 @@ class FlowToDisk(stage.SystemTest):
         self.check(self.send_numbers(broker, 50_000, "--timeout", "2s"), LIMIT, "spill directory")
         kept = broker.destination("queue://big")["depth_messages"]
         self.assertGreater(kept, 12_000)
+        trouble = broker.stat()["disk"]["trouble"]
+        self.assertIn(trouble["reason"], ("limit", "disk-full"), trouble)
         self.assertEqual(self.receive(broker, kept), list(range(kept)))
         until(lambda: broker.stat()["disk"]["used"] == 0)
 

@@ -196,12 +196,19 @@ TEST_F(FlowTest, ADiskThatFailsThrottlesWithItsReasonAndGoesOnByItself) {
     const std::uint64_t count = 3 * direct_bytes / message_bytes;
     EXPECT_LT(produce(producer, count), direct_bytes / message_bytes);
     EXPECT_EQ(producer.slot().reason.load(), WaitReason::disk_error);
+    const DiskActivity& shown = stage.shared.control.superblock().disk_activity;
+    EXPECT_EQ(shown.trouble.load(), DiskTrouble::disk_error);
+    EXPECT_EQ(shown.trouble_errno.load(), static_cast<std::uint32_t>(EIO));
+    EXPECT_EQ(shown.flowing.load(), 1U);
     files.refuse_all = 0;
     stage.clock.advance_ns(ns_per_s);
     EXPECT_EQ(produce(producer, count), count);
+    EXPECT_EQ(shown.trouble.load(), DiskTrouble::none);
+    EXPECT_GT(shown.bytes_written.load(), direct_bytes);
     auto worker = stage.worker(stage.session(), "queue://big");
     consume(worker, count);
     EXPECT_EQ(received, count);
+    EXPECT_EQ(shown.flowing.load(), 0U);
 }
 
 TEST_F(FlowTest, AFullDiskThrottlesAndConsumersFreeIt) {
@@ -246,6 +253,43 @@ TEST_F(FlowTest, APageThatRottedIsOneGapWithItsMessageCount) {
     EXPECT_EQ(gaps, 1U);
     EXPECT_EQ(stage.books(producer.destination).damaged.load(), count - received);
     EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
+}
+
+class PolicyFlowTest : public FlowTest {
+protected:
+    std::uint64_t disk_of(const test::TestProducer& producer) {
+        return stage.books(producer.destination).disk_bytes.load();
+    }
+};
+
+TEST_F(PolicyFlowTest, AtItsHighWaterMarkADestinationsOwnBacklogFlows) {
+    ASSERT_TRUE(stage.segment->set_policy("queue://small", "limit=1MiB"));
+    auto other = stage.producer(stage.session(), "queue://other");
+    ASSERT_EQ(other.fill(message(0), 500), 500U);
+    auto producer = stage.producer(stage.session(), "queue://small");
+    const std::uint64_t count = 2 * direct_bytes / message_bytes;
+    ASSERT_EQ(produce(producer, count), count);
+    EXPECT_LE(stage.books(producer.destination).direct_bytes.load(), 1U << 20);
+    EXPECT_GT(disk_of(producer), direct_bytes);
+    EXPECT_EQ(disk_of(other), 0U);
+    auto worker = stage.worker(stage.session(), "queue://small");
+    consume(worker, count);
+    EXPECT_EQ(received, count);
+    rest();
+    EXPECT_EQ(disk_used(), 0U);
+}
+
+TEST_F(PolicyFlowTest, WhatMayNeverFlowWaitsInMemoryForItsConsumer) {
+    ASSERT_TRUE(stage.segment->set_policy("queue://kept", "flow-to-disk=never"));
+    auto producer = stage.producer(stage.session(), "queue://kept");
+    const std::uint64_t first = produce(producer, 2 * direct_bytes / message_bytes);
+    EXPECT_LT(first, direct_bytes / message_bytes);
+    EXPECT_EQ(files.write_sizes.size(), 0U);
+    EXPECT_EQ(producer.slot().reason.load(), WaitReason::direct_full);
+    auto worker = stage.worker(stage.session(), "queue://kept");
+    consume(worker, first);
+    EXPECT_EQ(received, first);
+    EXPECT_GT(produce(producer, sent + 100), first);
 }
 
 // Of a topic with a subscriber that does not read and one that keeps up.
