@@ -268,8 +268,8 @@ struct SubscriptionSlot {  // one per consumer
     std::uint64_t birth;
     std::uint32_t exchange_descriptor;  // shown_descriptor of the block that its piece is in
     std::uint32_t exchange_offset;
-    std::uint32_t notes;  // shared
-    std::uint32_t reserved;
+    std::uint32_t notes;              // shared
+    std::atomic<std::uint32_t> lost;  // messages whose page could not be read back for it
     std::atomic<std::uint64_t> messages_out;
     std::atomic<std::uint64_t> depth_messages;
     std::atomic<std::uint64_t> direct_bytes;  // pages read back for it

@@ -10,9 +10,13 @@
 
 namespace weir::tools {
 
-int give_up(std::string_view command, int code, std::string_view sentence) {
+void tell(std::string_view command, std::string_view sentence) {
     const std::string line = fmt::format("weir {}: {}\n", command, sentence);
     std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+int give_up(std::string_view command, int code, std::string_view sentence) {
+    tell(command, sentence);
     return code;
 }
 

@@ -28,7 +28,9 @@ inline constexpr int exit_usage = 2;
 inline constexpr int exit_limit = 3;  // time-out or limit reached
 inline constexpr int exit_no_broker = 4;
 
-// Prints "weir COMMAND: SENTENCE" to standard error and gives `code` back.
+// Prints "weir COMMAND: SENTENCE" to standard error.
+void tell(std::string_view command, std::string_view sentence);
+// The same, and gives `code` back.
 int give_up(std::string_view command, int code, std::string_view sentence);
 
 // Options of a size ("64K") and of a time ("2s"); a bad value is a usage error with its sentence.

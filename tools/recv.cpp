@@ -60,6 +60,7 @@ private:
     Next drained(std::optional<Message>& message);
     Next lost(ReceiveError error);
     Next gave_up(int code, const std::string& sentence);
+    void tell_losses() const;
 
     const RecvPlan& plan_;
     Session& session_;
@@ -91,7 +92,18 @@ int Receiving::run() {
     }
     if (auto out = output_.flush(); !out) return ended(out.error());
     if (code_ == exit_ok) progress_.end();
+    tell_losses();
     return code_;
+}
+
+// What did not come and never will, which the output does not show.
+void Receiving::tell_losses() const {
+    const ConsumerCounts counts = consumer_.counts();
+    if (counts.lost != 0)
+        tell("recv",
+             fmt::format("{} messages are lost: their pages could not be read back", counts.lost));
+    if (counts.dropped != 0)
+        tell("recv", fmt::format("{} messages were given up to make room", counts.dropped));
 }
 
 Receiving::Next Receiving::wait(std::optional<Message>& message) {

@@ -83,7 +83,9 @@ json subscription_json(const inspect::SubscriptionFacts& subscription) {
             {"session", subscription.session_id},
             {"prefetch", subscription.prefetch},
             {"messages_out", subscription.messages_out},
-            {"depth_messages", subscription.depth_messages}};
+            {"depth_messages", subscription.depth_messages},
+            {"dropped", subscription.dropped},
+            {"lost", subscription.lost}};
 }
 
 json session_json(const inspect::SessionFacts& session) {

@@ -19,6 +19,21 @@ io::SpillPage spill_page(const Tables& tables, const Lane& lane, const Page& pag
             page.messages_before};
 }
 
+// Tells those who would have read them.
+void show_lost(Tables& tables, const Lane& lane, Position before, std::uint32_t messages) {
+    const auto show = [&](std::uint32_t subscription) {
+        // relaxed: a number for people and for the consumer, read alone.
+        tables.control.subscription(subscription)
+            .lost.fetch_add(messages, std::memory_order_relaxed);
+    };
+    const Destination& destination = tables.destination_of(lane);
+    if (destination.kind == DestinationKind::queue) {
+        for (const std::uint32_t consumer : destination.consumers) show(consumer);
+    }
+    for (const Attachment& attachment : lane.attachments)
+        if (attachment.cursor < before) show(attachment.subscription);
+}
+
 // What the header of a page that came back says was before it in the lane.
 std::uint64_t messages_before(const Tables& tables, const Page& page) {
     // relaxed: the page is out of the chain, or the broker's own store.
@@ -195,8 +210,11 @@ void ReadBack::count_lost(Lane& lane, std::size_t index) {
     const Page& page = lane.pages[index];
     if (page.start <= lane.lost_counted_to || gap_between(lane, before.end(), page.start)) return;
     lane.lost_counted_to = page.start;
-    lane.damaged += less(page.messages_before,
-                         before.messages_before + page_content(tables_->pages, before).messages);
+    const std::uint64_t lost =
+        less(page.messages_before,
+             before.messages_before + page_content(tables_->pages, before).messages);
+    lane.damaged += lost;
+    show_lost(*tables_, lane, page.start, static_cast<std::uint32_t>(lost));
 }
 
 void ReadBack::link_arrived(Lane& lane) {

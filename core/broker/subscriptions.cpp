@@ -80,6 +80,7 @@ void Subscriptions::show(Subscription& subscription, std::uint32_t prefetch) {
     slot.messages_out.store(0, std::memory_order_relaxed);
     slot.depth_messages.store(0, std::memory_order_relaxed);
     slot.dropped.store(0, std::memory_order_relaxed);
+    slot.lost.store(0, std::memory_order_relaxed);
     protocol::copy_text(slot.pattern, subscription.pattern);
     // SYNC(slot_live) release: the slot's fields.
     slot.state.store(SlotState::live, std::memory_order_release);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "core/client/connection.hpp"
 #include "core/client/cores.hpp"
@@ -19,6 +20,17 @@
 namespace weir {
 
 using detail::ConsumerCore;
+
+namespace {
+
+std::vector<std::uint32_t> subscriptions_of(const ConsumerCore& core) {
+    std::vector<std::uint32_t> numbers;
+    if (core.topic != nullptr) numbers.push_back(core.topic->subscription());
+    for (const auto& queue : core.queues) numbers.push_back(queue->subscription());
+    return numbers;
+}
+
+}  // namespace
 
 Consumer::Consumer(std::unique_ptr<ConsumerCore> core) noexcept : core_(std::move(core)) {}
 Consumer::Consumer(Consumer&&) noexcept = default;
@@ -50,9 +62,12 @@ const std::string& Consumer::pattern() const { return core_->pattern; }
 ConsumerCounts Consumer::counts() const {
     ConsumerCounts counts = core_->counts;
     counts.received = core_->received - core_->not_given_out;
-    if (core_->open && core_->made_under_forks == detail::forks()) {
-        if (core_->topic != nullptr) counts.dropped = core_->topic->dropped();
-        for (const auto& queue : core_->queues) counts.dropped += queue->dropped();
+    if (!core_->open || core_->made_under_forks != detail::forks()) return counts;
+    for (const std::uint32_t number : subscriptions_of(*core_)) {
+        const SubscriptionSlot& slot = core_->connection->control().subscription(number);
+        // relaxed: both are numbers for people.
+        counts.dropped += slot.dropped.load(std::memory_order_relaxed);
+        counts.lost += slot.lost.load(std::memory_order_relaxed);
     }
     return counts;
 }
@@ -60,9 +75,7 @@ ConsumerCounts Consumer::counts() const {
 void Consumer::close() {
     ConsumerCore& core = *core_;
     if (!core.open || core.made_under_forks != detail::forks()) return;
-    std::vector<std::uint32_t> subscriptions;
-    if (core.topic != nullptr) subscriptions.push_back(core.topic->subscription());
-    for (const auto& queue : core.queues) subscriptions.push_back(queue->subscription());
+    const std::vector<std::uint32_t> subscriptions = subscriptions_of(core);
     core.connection->leave(&core);
     core.close();
     for (const std::uint32_t subscription : subscriptions)

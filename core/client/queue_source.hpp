@@ -50,13 +50,6 @@ public:
 
     std::uint32_t subscription() const noexcept { return opened_.answer.subscription; }
     std::uint32_t destination() const noexcept { return opened_.answer.destination - 1; }
-    // Messages that the queue gave up to make room since this consumer came.
-    std::uint64_t dropped() const noexcept {
-        // relaxed: a number for people.
-        return connection_->control()
-            .subscription(subscription())
-            .dropped.load(std::memory_order_relaxed);
-    }
 
 private:
     struct Lane {

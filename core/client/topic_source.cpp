@@ -120,13 +120,6 @@ bool TopicSource::ended() const noexcept {
                .state.load(std::memory_order_acquire) == SlotState::ended;
 }
 
-std::uint64_t TopicSource::dropped() const noexcept {
-    // relaxed: a number for people.
-    return connection_->control()
-        .subscription(subscription_)
-        .dropped.load(std::memory_order_relaxed);
-}
-
 bool TopicSource::enter(ConsumerCore& core, Lane& lane) noexcept {
     // SYNC(put_down) release: as in `stand`.
     core.cell->looking_at.store(lane.id + 1, std::memory_order_release);

@@ -40,8 +40,6 @@ public:
     void acknowledge(ConsumerCore& core, std::uint64_t serial, Position end) noexcept;
 
     std::uint32_t subscription() const noexcept { return subscription_; }
-    // Messages that were given up before they were read here.
-    std::uint64_t dropped() const noexcept;
 
 private:
     struct Lane {

@@ -192,6 +192,8 @@ void copy_subscriptions(const ControlView& view, Snapshot& to) {
         facts.messages_out = number(slot.messages_out);
         facts.depth_messages = number(slot.depth_messages);
         facts.dropped = number(slot.dropped);
+        // relaxed: a number for people.
+        facts.lost = slot.lost.load(std::memory_order_relaxed);
         return facts;
     };
     for (std::uint32_t slot = 0; slot < view.limits.subscriptions; ++slot) {

@@ -130,6 +130,7 @@ struct SubscriptionFacts {
     std::uint64_t messages_out = 0;
     std::uint64_t depth_messages = 0;
     std::uint64_t dropped = 0;
+    std::uint64_t lost = 0;
 };
 
 struct SessionFacts {

@@ -252,6 +252,8 @@ TEST_F(FlowTest, APageThatRottedIsOneGapWithItsMessageCount) {
     EXPECT_EQ(expected, count);
     EXPECT_EQ(gaps, 1U);
     EXPECT_EQ(stage.books(producer.destination).damaged.load(), count - received);
+    EXPECT_EQ(stage.shared.control.subscription(worker.subscription).lost.load(), count - received)
+        << "its consumer can see how many are lost";
     EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
 }
 

@@ -65,6 +65,11 @@ struct ConsumerCounts {
     // Messages given up to make room: of a topic those that this consumer did not read and never
     // will, of a queue those that the queue lost while this consumer was there.
     std::uint64_t dropped = 0;
+    // Messages that are gone because their page could not be read back from disk, or not as it was
+    // written: of a topic those that this consumer had not read, of a queue those that the queue
+    // lost while this consumer was there. What was lost lies before the next message of its
+    // producer that is received. Counts modulo 2^32.
+    std::uint64_t lost = 0;
 };
 
 namespace detail {
