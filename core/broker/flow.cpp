@@ -304,7 +304,7 @@ void Flow::written(const io::SpillOutcome& outcome) {
     batches_.erase(outcome.owner);
     Lane& lane = *tables_->lane(batch.lane);
     io::Extent place = batch.extent;
-    std::deque<Leaving> others;
+    Deque<Leaving> others;
     std::vector<Page> back;
     for (Leaving& one : lane.leaving) {
         if (one.batch != outcome.owner) {

@@ -35,8 +35,7 @@
 #ifndef WEIR_CORE_BROKER_GRANTS_HPP
 #define WEIR_CORE_BROKER_GRANTS_HPP
 
-#include <deque>
-
+#include "core/base/deque.hpp"
 #include "core/broker/lane_pages.hpp"
 
 namespace weir::broker {
@@ -113,7 +112,7 @@ private:
     WaitingLine& line_of(const Lane& lane, LineKind kind);
     void join(Lane& lane, LineKind kind);
     void leave(Lane& lane);
-    void serve_line(const std::deque<LaneId>& order);
+    void serve_line(const Deque<LaneId>& order);
     bool keeps_all(const Lane& lane, bool reserves_too) const;
     bool reclaim_for(Lane& lane, LimitLevel level);
     void granted(Lane& lane);

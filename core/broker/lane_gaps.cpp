@@ -11,7 +11,7 @@ namespace weir::broker {
 namespace {
 
 template <class Waiting>
-bool any_in(const std::deque<Waiting>& pages, Position from, Position to) {
+bool any_in(const Deque<Waiting>& pages, Position from, Position to) {
     return std::any_of(pages.begin(), pages.end(), [&](const Waiting& one) {
         return one.page.start >= from && one.page.start < to;
     });

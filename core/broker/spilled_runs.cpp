@@ -15,7 +15,7 @@ bool continues(const Run& run, const Run& next) noexcept {
                next.extent.unit;
 }
 
-auto at_or_behind(const std::deque<Run>& runs, Position position) {
+auto at_or_behind(const Deque<Run>& runs, Position position) {
     return std::lower_bound(runs.begin(), runs.end(), position,
                             [](const Run& run, Position at) { return run.start < at; });
 }

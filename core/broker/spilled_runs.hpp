@@ -23,8 +23,8 @@
 #define WEIR_CORE_BROKER_SPILLED_RUNS_HPP
 
 #include <cstdint>
-#include <deque>
 
+#include "core/base/deque.hpp"
 #include "io/spill_format.hpp"
 #include "io/spill_space.hpp"
 #include "shm/units.hpp"
@@ -51,7 +51,7 @@ public:
     bool empty() const noexcept { return runs_.empty(); }
     std::size_t size() const noexcept { return runs_.size(); }
     std::uint64_t bytes() const noexcept { return bytes_; }
-    const std::deque<Run>& all() const noexcept { return runs_; }
+    const Deque<Run>& all() const noexcept { return runs_; }
 
     void add(const Run& run);
     // Takes up to `pages` pages from the front of the run that begins at `start`.
@@ -60,7 +60,7 @@ public:
     const Run* first_from(Position position) const noexcept;
 
 private:
-    std::deque<Run> runs_;
+    Deque<Run> runs_;
     std::uint64_t bytes_ = 0;
 };
 

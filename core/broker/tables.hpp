@@ -23,7 +23,6 @@
 #ifndef WEIR_CORE_BROKER_TABLES_HPP
 #define WEIR_CORE_BROKER_TABLES_HPP
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,6 +30,7 @@
 #include <vector>
 
 #include "core/base/clock.hpp"
+#include "core/base/deque.hpp"
 #include "core/broker/accounts.hpp"
 #include "core/broker/exchange_blocks.hpp"
 #include "core/broker/limit_options.hpp"
@@ -140,7 +140,7 @@ enum class LineKind {
 
 // Lanes in the order in which they are served. The clock counts bytes.
 struct WaitingLine {
-    std::deque<LaneId> lanes;
+    Deque<LaneId> lanes;
     std::uint64_t clock = 0;
     std::uint64_t highest = 0;  // where any grant ended
     std::uint64_t left_ns = 0;  // when somebody stood in it last
@@ -178,7 +178,7 @@ struct Lane {
     std::uint64_t closed_number = 0;  // counts closings: the highest was closed last
     bool ending_known = false;        // closed: its tail has been found
 
-    std::deque<Page> pages;
+    Deque<Page> pages;
     Position next_start = 0;  // where the page granted next begins
 
     // The producer. Pages that end at or before `producer_from` are behind it whatever its cell
@@ -218,8 +218,8 @@ struct Lane {
     // Out of memory: all three by position.
     SpilledRuns spilled;
     std::vector<Charge> run_charges;  // heap-like: each for `charged_runs` of them
-    std::deque<Leaving> leaving;
-    std::deque<Arriving> arriving;
+    Deque<Leaving> leaving;
+    Deque<Arriving> arriving;
     Position lost_counted_to = 0;  // what was lost before it is part of `damaged`
     Drain drain;                   // queue: of the cursor
 
@@ -301,7 +301,7 @@ struct Destination {
     Mapping claims_mapping;
     ClaimsView claims;
     std::vector<bool> consumer_slots;  // taken, by number; 0 is nobody
-    std::deque<Range> pending;         // redelivery, by lane and position
+    Deque<Range> pending;              // redelivery, by lane and position
     std::uint32_t next_consumer = 0;   // whose turn it is
     bool ranges_wait = false;          // `pending` found no consumer with a free place
 
