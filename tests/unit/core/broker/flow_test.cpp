@@ -208,6 +208,7 @@ TEST_F(FlowTest, ADiskThatFailsThrottlesWithItsReasonAndGoesOnByItself) {
     auto worker = stage.worker(stage.session(), "queue://big");
     consume(worker, count);
     EXPECT_EQ(received, count);
+    rest();
     EXPECT_EQ(shown.flowing.load(), 0U);
 }
 
