@@ -66,24 +66,12 @@ int report_change(const Result<PolicyChange, Error<RequestFailure>>& change) {
     return exit_ok;
 }
 
-void say_what_binds_nobody(const std::vector<std::string>& settings) {
-    std::string idle;
-    for (const std::string& setting : settings) {
-        const std::string name = setting.substr(0, setting.find('='));
-        const auto key = broker::policy_key(name);
-        if (key && !broker::binds(*key)) idle += (idle.empty() ? "" : ", ") + name;
-    }
-    if (!idle.empty())
-        give_up("policy", exit_ok, idle + ": kept and shown, but binding nobody in this version");
-}
-
 int set(const PolicyOptions& options) {
     int code = exit_ok;
     const std::string name = broker_name_or_default(options.name);
     const auto places = places_of_broker(name, code);
     if (!places) return code;
     const auto change = broker::set_policy(name, *places, options.target, options.settings);
-    if (change) say_what_binds_nobody(options.settings);
     return report_change(change);
 }
 

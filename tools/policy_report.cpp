@@ -13,11 +13,6 @@ namespace {
 using broker::PolicyLine;
 using broker::PolicyOrigin;
 
-bool binds(const PolicyLine& line) {
-    const auto key = broker::policy_key(line.key);
-    return key && broker::binds(*key);
-}
-
 std::string source_of(const PolicyLine& line) {
     const broker::PolicySource& source = line.source;
     if (source.origin == PolicyOrigin::by_default) return "by default";
@@ -27,12 +22,6 @@ std::string source_of(const PolicyLine& line) {
     const std::string written =
         source.written == line.value ? "" : fmt::format(", written {}", source.written);
     return fmt::format("{} ({}{})", source.pattern, where, written);
-}
-
-// A key of which nobody said anything holds nobody up anyway.
-std::string reason_of(const PolicyLine& line) {
-    const bool idle = !binds(line) && line.source.origin != PolicyOrigin::by_default;
-    return source_of(line) + (idle ? "; binds nobody in this version" : "");
 }
 
 std::string_view origin_of(PolicyOrigin origin) noexcept {
@@ -49,7 +38,7 @@ std::string_view origin_of(PolicyOrigin origin) noexcept {
 std::string policy_table(const broker::PolicyReport& report) {
     std::string table = fmt::format("{:<16} {:<22} {}\n", "KEY", "VALUE", "WHY");
     for (const PolicyLine& line : report.lines)
-        table += fmt::format("{:<16} {:<22} {}\n", line.key, line.value, reason_of(line));
+        table += fmt::format("{:<16} {:<22} {}\n", line.key, line.value, source_of(line));
     return table;
 }
 
@@ -60,7 +49,6 @@ std::string policy_json(const broker::PolicyReport& report) {
         key["value"] = line.value;
         key["number"] = line.numbers.number;
         if (line.key == "rate") key["messages"] = line.numbers.messages;
-        key["binds"] = binds(line);
         key["origin"] = origin_of(line.source.origin);
         key["pattern"] = line.source.pattern;
         key["place"] = line.source.place;

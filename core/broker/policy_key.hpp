@@ -55,27 +55,6 @@ inline constexpr std::array<std::string_view, policy_keys> policy_key_names{
     "overflow",      "fail-after",    "flow-to-disk", "slow-subscriber", "rate",
     "max-producers", "max-consumers", "max-depth"};
 
-// Whether the broker acts by it in this version. The others are judged, kept and shown, and bind
-// nobody: what people are told about that comes from here.
-constexpr bool binds(PolicyKey key) noexcept {
-    switch (key) {
-        case PolicyKey::limit:
-        case PolicyKey::reserve:
-        case PolicyKey::high_water:
-        case PolicyKey::page_size:
-        case PolicyKey::max_message:
-        case PolicyKey::overflow:
-        case PolicyKey::fail_after:
-        case PolicyKey::slow_subscriber:
-        case PolicyKey::rate:
-        case PolicyKey::max_producers:
-        case PolicyKey::max_consumers:
-        case PolicyKey::flow_to_disk:
-        case PolicyKey::max_depth: return true;
-    }
-    return false;
-}
-
 std::optional<PolicyKey> policy_key(std::string_view name) noexcept;
 std::string_view name_of(PolicyKey key) noexcept;
 // "limit, reserve, ...", for sentences.
