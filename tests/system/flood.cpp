@@ -8,7 +8,8 @@
 //
 //   F1  a message is not delivered after its acknowledgement was completed
 //   F2  a message that was delivered before is flagged as redelivered
-//   F3  messages that are not flagged come in their producer's order to each consumer
+//   F3  messages that are not flagged come in their producer's order to each consumer, but for those
+//       that a killed consumer had claimed and not handed to its user: they come late to another
 //   F4  a message is bit for bit what was sent
 //   F5  at the end each has been acknowledged
 //
@@ -34,11 +35,22 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t size_min = 24;
 constexpr std::size_t size_mean = 2048;
+constexpr std::size_t crew_max = 8;  // producers, and consumers at a time
+constexpr std::size_t orphans_max = 4096;
+// How far behind the last message that a consumer gave out the ones lie that it had claimed: its
+// prefetch, and what the other consumers claimed in between.
+constexpr std::uint64_t claimed_behind = 1000;
 enum Fate : std::uint8_t { delivered = 1, acknowledging = 2, acknowledged = 4 };
 
 struct Head {
     std::uint64_t producer;
     std::uint64_t number;
+};
+
+// What a killed consumer may have claimed and not given out: above `from`, up to claimed_behind.
+struct Orphans {
+    std::uint64_t producer;
+    std::uint64_t from;
 };
 
 struct Shared {
@@ -49,12 +61,27 @@ struct Shared {
     std::atomic<bool> stop;
     std::uint64_t producers;
     std::uint64_t of_each;
+    std::atomic<std::uint64_t> furthest[crew_max];         // by producer, of all consumers
+    std::atomic<std::uint64_t> place[crew_max][crew_max];  // by consumer and producer
+    std::atomic<std::uint64_t> orphan_count;
+    Orphans orphans[orphans_max];
 
     std::atomic<std::uint8_t>& fate(std::uint64_t producer, std::uint64_t number) {
         return reinterpret_cast<std::atomic<std::uint8_t>*>(  // NOLINT: mapped behind this
             this + 1)[producer * of_each + number];
     }
 };
+
+bool is_orphan(const Shared& shared, Head head) {
+    const std::uint64_t count = shared.orphan_count.load();
+    for (std::uint64_t at = 0; at < count; ++at) {
+        const Orphans& one = shared.orphans[at];
+        if (one.producer == head.producer && head.number >= one.from &&
+            head.number - one.from <= claimed_behind)
+            return true;
+    }
+    return false;
+}
 
 std::uint64_t mixed(std::uint64_t value) {
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
@@ -101,8 +128,8 @@ int produce(Shared& shared, const char* broker, const char* queue, std::uint64_t
 
 class Reader {
 public:
-    Reader(Shared& shared, std::uint64_t seed)
-        : shared_(shared), random_(seed), last_(shared.producers, ~std::uint64_t{0}) {}
+    Reader(Shared& shared, std::size_t self, std::uint64_t seed)
+        : shared_(shared), self_(self), random_(seed), last_(shared.producers, nowhere) {}
 
     void take(const weir::Message& message) {
         shared_.received.fetch_add(1);
@@ -122,10 +149,7 @@ public:
             shared_.redelivered.fetch_add(1);
         } else {
             if ((before & delivered) != 0) fault(shared_, "delivered twice and not flagged", head);
-            std::uint64_t& last = last_[head.producer];
-            if (last != ~std::uint64_t{0} && head.number <= last)
-                fault(shared_, "out of order", head);
-            last = head.number;
+            in_order(head);
         }
         held_.push_back(head);
     }
@@ -143,14 +167,31 @@ public:
     }
 
 private:
+    static constexpr std::uint64_t nowhere = ~std::uint64_t{0};
+
+    void in_order(Head head) {
+        std::uint64_t& last = last_[head.producer];
+        if (last != nowhere && head.number <= last) {
+            if (!is_orphan(shared_, head)) fault(shared_, "out of order", head);
+            return;
+        }
+        last = head.number;
+        shared_.place[self_][head.producer].store(last);
+        std::uint64_t seen = shared_.furthest[head.producer].load();
+        while (seen < last && !shared_.furthest[head.producer].compare_exchange_weak(seen, last)) {
+        }
+    }
+
     Shared& shared_;
+    std::size_t self_;
     std::mt19937_64 random_;
     std::vector<std::uint64_t> last_;
     std::vector<std::uint64_t> expected_;
     std::vector<Head> held_;
 };
 
-int consume(Shared& shared, const char* broker, const char* queue, std::uint64_t seed) {
+int consume(Shared& shared, const char* broker, const char* queue, std::size_t self,
+            std::uint64_t seed) {
     auto session = weir::connect(broker);
     if (!session) return std::fprintf(stderr, "%s\n", session.error().sentence.c_str()), 1;
     weir::ConsumerOptions options;
@@ -158,7 +199,7 @@ int consume(Shared& shared, const char* broker, const char* queue, std::uint64_t
     options.acknowledge = weir::Acknowledge::cumulative;
     auto consumer = session->consumer(queue, options);
     if (!consumer) return std::fprintf(stderr, "%s\n", consumer.error().sentence.c_str()), 1;
-    Reader reader(shared, seed);
+    Reader reader(shared, self, seed);
     while (!shared.stop.load()) {
         auto message = consumer->receive(100ms);
         if (message) reader.take(*message);
@@ -184,7 +225,7 @@ public:
                 started([&] { return produce(shared_, broker_, queue_, number, seed_); }));
         // A third of all waits before anybody reads.
         while (shared_.sent_bytes.load() < bytes / 3 && any_producer()) pause(20ms);
-        for (pid_t& one : consumers_) one = consumer();
+        for (std::size_t self = 0; self < consumers_.size(); ++self) begin_consumer(self);
         while (any_producer()) disturb();
         for (int quiet = 0; quiet < 20;) {
             const std::uint64_t before = shared_.received.load();
@@ -211,9 +252,25 @@ private:
         if (child == 0) _exit(work());
         return child;
     }
-    pid_t consumer() {
+    void begin_consumer(std::size_t self) {
         const std::uint64_t seed = random_();
-        return started([&, seed] { return consume(shared_, broker_, queue_, seed); });
+        for (std::uint64_t producer = 0; producer < shared_.producers; ++producer)
+            shared_.place[self][producer].store(shared_.furthest[producer].load());
+        consumers_[self] =
+            started([&, self, seed] { return consume(shared_, broker_, queue_, self, seed); });
+    }
+    // What it may have claimed is known before it is gone.
+    void kill_consumer(std::size_t self) {
+        kill(consumers_[self], SIGSTOP);
+        for (std::uint64_t producer = 0; producer < shared_.producers; ++producer) {
+            const std::uint64_t at = shared_.orphan_count.load();
+            if (at == orphans_max) continue;
+            shared_.orphans[at] = {producer, shared_.place[self][producer].load()};
+            shared_.orphan_count.store(at + 1);
+        }
+        kill(consumers_[self], SIGKILL);
+        waitpid(consumers_[self], nullptr, 0);
+        ++kills_;
     }
     static void pause(std::chrono::milliseconds time) { std::this_thread::sleep_for(time); }
     bool any_producer() {
@@ -227,13 +284,12 @@ private:
     }
     void disturb() {
         pause(std::chrono::milliseconds(random_() % 300));
-        pid_t& one = consumers_[random_() % consumers_.size()];
+        const std::size_t self = random_() % consumers_.size();
+        const pid_t one = consumers_[self];
         switch (random_() % 4) {
             case 0:
-                kill(one, SIGKILL);
-                waitpid(one, nullptr, 0);
-                ++kills_;
-                one = consumer();
+                kill_consumer(self);
+                begin_consumer(self);
                 return;
             case 1:
                 kill(one, SIGSTOP);
@@ -271,7 +327,9 @@ private:
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 7) return 2;
+    if (argc < 7 || std::strtoul(argv[4], nullptr, 10) > crew_max ||
+        std::strtoul(argv[5], nullptr, 10) > crew_max)
+        return 2;
     const std::uint64_t bytes = std::strtoull(argv[3], nullptr, 10);
     const std::uint64_t producers = std::strtoull(argv[4], nullptr, 10);
     const std::uint64_t of_each = bytes / size_mean / producers;
