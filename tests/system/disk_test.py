@@ -4,6 +4,7 @@
 What it does not show: a disk that fails (tests/unit/io and tests/unit/core/broker/flow_test do).
 """
 import os
+import shutil
 import signal
 import subprocess
 
@@ -78,6 +79,18 @@ class FlowToDisk(stage.SystemTest):
         self.assertIn(trouble["reason"], ("limit", "disk-full"), trouble)
         self.assertEqual(self.receive(broker, kept), list(range(kept)))
         until(lambda: broker.stat()["disk"]["used"] == 0)
+
+    def test_a_spill_directory_that_is_removed_is_made_again_and_nothing_is_lost(self):
+        folder = self.folder() / "spill"
+        broker = self.broker(*MEMORY, "--spill-dir", str(folder))
+        self.check(self.send_numbers(broker, 15_000), OK)
+        self.assertNotEqual(os.listdir(folder), [])
+        shutil.rmtree(folder)
+        self.check(self.send_numbers(broker, 200_000), OK)
+        self.assertNotEqual(os.listdir(folder), [], "it is there again, and in use")
+        expected = list(range(15_000)) + list(range(200_000))
+        self.assertEqual(self.receive(broker, 215_000), expected)
+        until(lambda: os.listdir(folder) == [])
 
     def test_what_a_killed_broker_left_on_disk_is_removed_at_the_next_start(self):
         folder = self.folder()

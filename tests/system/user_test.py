@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 import stage
-from stage import FAILED, NO_BROKER, OK, alive, until
+from stage import FAILED, LIMIT, NO_BROKER, OK, USAGE, alive, until
 
 
 class OrdinaryUser(stage.SystemTest):
@@ -63,6 +63,39 @@ class OrdinaryUser(stage.SystemTest):
             self.skipTest("root has /run")
         self.check(self.run_as_user("broker", "--direct", "16M", runtime=""), FAILED,
                    "XDG_RUNTIME_DIR")
+
+    def send_numbers(self, count, *more):
+        return self.run_as_user("send", "queue://big", "--count", str(count), "--size", "1000",
+                                *more)
+
+    def test_a_spill_directory_that_may_not_be_written_any_more_throttles_until_it_may(self):
+        spill = self.home / "spill"
+        spill.mkdir()
+        if stage.ROOT:
+            os.chown(spill, self.become["user"], self.become["group"])
+        self.check(self.run_as_user("broker", "--direct", "8M", "--heap", "16M", "--spill-dir",
+                                    str(spill)), OK)
+        spill.chmod(0o555)
+        self.check(self.send_numbers(200_000, "--timeout", "1s"), LIMIT, "spill directory")
+        seen = json.loads(self.run_as_user("stat", "--json").stdout)
+        self.assertEqual(seen["disk"]["trouble"]["reason"], "denied")
+        kept = [one for one in seen["destinations"] if one["name"] == "queue://big"]
+        kept = kept[0]["depth_messages"]
+        self.assertGreater(kept, 4_000)
+        spill.chmod(0o755)
+        self.check(self.send_numbers(40_000), OK)
+        done = self.run_as_user("recv", "queue://big", "--count", str(kept + 40_000))
+        numbers = [int(line[:10]) for line in stage.lines_of(done.stdout)]
+        self.assertEqual(numbers, list(range(kept)) + list(range(40_000)))
+        seen = json.loads(self.run_as_user("stat", "--json").stdout)
+        self.assertIsNone(seen["disk"]["trouble"])
+
+    def test_a_spill_directory_of_somebody_else_is_refused_at_start(self):
+        spill = self.home / "spill"
+        spill.mkdir()
+        spill.chmod(0o555)
+        self.check(self.run_as_user("broker", "--direct", "8M", "--spill-dir", str(spill)), USAGE,
+                   "cannot be written")
 
     @stage.unittest.skipUnless(stage.ROOT, "needs a second user")
     def test_another_user_does_not_get_in(self):
