@@ -135,8 +135,18 @@ json disk_json(const inspect::Snapshot& snapshot) {
         object["trouble"] = {{"reason", inspect::name_of(disk.trouble)},
                              {"errno", disk.trouble_errno},
                              {"sentence", inspect::explain(disk.trouble)}};
-    if (const auto seconds = inspect::seconds_until_full(snapshot.disk, disk); seconds != 0)
+    if (const auto seconds = inspect::seconds_until_full(snapshot.disk, growth_per_s(disk));
+        seconds != 0)
         object["seconds_until_full"] = seconds;
+    return object;
+}
+
+json direct_json(const inspect::Snapshot& snapshot) {
+    json object = use_json(snapshot.direct);
+    object["growth_per_s"] = snapshot.direct_growth_per_s;
+    object["seconds_until_full"] = nullptr;
+    const auto seconds = inspect::seconds_until_full(snapshot.direct, snapshot.direct_growth_per_s);
+    if (seconds != 0) object["seconds_until_full"] = seconds;
     return object;
 }
 
@@ -158,7 +168,7 @@ std::string stat_json(const inspect::Snapshot& snapshot, double uptime_s) {
                         {"epoch", broker.epoch},
                         {"largest_message", broker.largest_message},
                         {"stopping", broker.stopping}}},
-                      {"direct", use_json(snapshot.direct)},
+                      {"direct", direct_json(snapshot)},
                       {"heap", use_json(snapshot.heap)},
                       {"disk", disk_json(snapshot)},
                       {"destinations", array_of(snapshot.destinations, destination_json)},

@@ -21,13 +21,14 @@ std::string number(Number value) {
 
 std::string destinations_table(const inspect::Snapshot& snapshot) {
     std::vector<Row> rows{{"destination", "producers", "consumers", "blocked", "in", "out", "depth",
-                           "depth bytes", "direct"}};
+                           "depth bytes", "direct", "disk"}};
     for (const auto& books : snapshot.destinations)
         rows.push_back({printable(books.name) + (books.moving ? " (moving)" : ""),
                         number(books.producers), number(books.consumers),
                         number(books.blocked_producers), number(books.messages_in),
                         number(books.messages_out), number(books.depth_messages),
-                        format_size(books.depth_bytes), format_size(books.direct_bytes)});
+                        format_size(books.depth_bytes), format_size(books.direct_bytes),
+                        format_size(books.disk_bytes)});
     return laid_out(rows);
 }
 
@@ -83,6 +84,13 @@ std::string sessions_table(const inspect::Snapshot& snapshot) {
     return laid_out(rows);
 }
 
+std::string growth_line(const inspect::Snapshot& snapshot) {
+    const auto seconds = inspect::seconds_until_full(snapshot.direct, snapshot.direct_growth_per_s);
+    if (seconds == 0) return {};
+    return fmt::format("\ndirect memory grows by {}/s: full in {} s at this rate\n",
+                       format_size(snapshot.direct_growth_per_s), seconds);
+}
+
 std::string disk_lines(const inspect::Snapshot& snapshot) {
     const inspect::DiskFacts& disk = snapshot.disk_activity;
     if (disk.bytes_written == 0 && disk.trouble == DiskTrouble::none) return {};
@@ -91,7 +99,8 @@ std::string disk_lines(const inspect::Snapshot& snapshot) {
                     disk.flowing ? "backlog is leaving memory" : "at rest",
                     format_size(disk.written_per_s), format_size(disk.read_per_s),
                     format_size(disk.bytes_written), format_size(disk.bytes_read));
-    if (const auto seconds = inspect::seconds_until_full(snapshot.disk, disk); seconds != 0)
+    if (const auto seconds = inspect::seconds_until_full(snapshot.disk, growth_per_s(disk));
+        seconds != 0)
         text += fmt::format("; full in {} s at this rate", seconds);
     if (disk.pages_lost != 0) text += fmt::format("; {} pages lost", disk.pages_lost);
     text += "\n";
@@ -109,6 +118,7 @@ std::string stat_table(const inspect::Snapshot& snapshot, double uptime_s) {
         broker.pid, format_duration_ns(static_cast<std::uint64_t>(uptime_s * ns_per_s)),
         broker.epoch, format_size(broker.largest_message), broker.stopping ? ", stopping" : "");
     text += stat_tree(snapshot);
+    text += growth_line(snapshot);
     text += disk_lines(snapshot);
     if (!snapshot.destinations.empty()) text += "\n" + destinations_table(snapshot);
     text += shortages_table(snapshot);

@@ -98,6 +98,10 @@ TopFrame TopRates::frame(const Snapshot& snapshot, inspect::BrokerState state, s
     frame.direct = snapshot.direct;
     frame.heap = snapshot.heap;
     frame.disk = snapshot.disk;
+    frame.direct_full_s =
+        inspect::seconds_until_full(snapshot.direct, snapshot.direct_growth_per_s);
+    frame.disk_full_s =
+        inspect::seconds_until_full(snapshot.disk, growth_per_s(snapshot.disk_activity));
     for (const inspect::DestinationBooks& books : snapshot.destinations) {
         TopDestination& one = frame.destinations.emplace_back();
         one.books = books;

@@ -48,6 +48,8 @@ struct TopFrame {
     inspect::RegionUse direct;
     inspect::RegionUse heap;
     inspect::RegionUse disk;
+    std::uint64_t direct_full_s = 0;  // seconds until it is full at the present rate, 0: it is not
+    std::uint64_t disk_full_s = 0;    // being filled
     double in_per_s = 0;
     double out_per_s = 0;
     std::vector<TopDestination> destinations;  // the most memory first

@@ -15,6 +15,13 @@ json use_json(const inspect::RegionUse& use) {
     return {{"capacity", use.capacity}, {"used", use.used}, {"peak", use.peak}};
 }
 
+json filling_json(const inspect::RegionUse& use, std::uint64_t full_s) {
+    json object = use_json(use);
+    object["seconds_until_full"] = nullptr;
+    if (full_s != 0) object["seconds_until_full"] = full_s;
+    return object;
+}
+
 double seconds(std::uint64_t span_ns) {
     return static_cast<double>(span_ns) / static_cast<double>(ns_per_s);
 }
@@ -56,9 +63,9 @@ std::string top_json(const TopFrame& frame) {
                         {"uptime_s", frame.uptime_s},
                         {"epoch", frame.broker.epoch},
                         {"state", name_of(frame.state)}}},
-                      {"direct", use_json(frame.direct)},
+                      {"direct", filling_json(frame.direct, frame.direct_full_s)},
                       {"heap", use_json(frame.heap)},
-                      {"disk", use_json(frame.disk)},
+                      {"disk", filling_json(frame.disk, frame.disk_full_s)},
                       {"in_per_s", frame.in_per_s},
                       {"out_per_s", frame.out_per_s},
                       {"destinations", destinations},

@@ -34,10 +34,11 @@ std::string state_of(const TopFrame& frame) {
     return "";
 }
 
-std::string use_of(const char* name, const inspect::RegionUse& use) {
-    return fmt::format("{} {} of {} ({}), peak {}", name, format_size(use.used),
+std::string use_of(const char* name, const inspect::RegionUse& use, std::uint64_t full_s) {
+    const std::string full = full_s == 0 ? "" : fmt::format(", full in {} s", full_s);
+    return fmt::format("{} {} of {} ({}), peak {}{}", name, format_size(use.used),
                        format_size(use.capacity), percent_of(use.used, use.capacity),
-                       format_size(use.peak));
+                       format_size(use.peak), full);
 }
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -48,17 +49,17 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 std::vector<std::string> destinations_of(const TopFrame& frame, std::size_t most) {
-    std::vector<Row> rows{{"destination", "direct", "of limit", "depth", "in/s", "out/s",
+    std::vector<Row> rows{{"destination", "direct", "of limit", "disk", "depth", "in/s", "out/s",
                            "producers", "consumers", "blocked"}};
     for (const TopDestination& one : frame.destinations) {
         if (rows.size() > most) break;
-        rows.push_back({printable(one.books.name), format_size(one.books.direct_bytes),
-                        percent_of(one.books.direct_bytes, one.books.limit),
-                        fmt::format("{}", one.books.depth_messages),
-                        fmt::format("{:.0f}", one.in_per_s), fmt::format("{:.0f}", one.out_per_s),
-                        fmt::format("{}", one.books.producers),
-                        fmt::format("{}", one.books.consumers),
-                        fmt::format("{}", one.books.blocked_producers)});
+        rows.push_back(
+            {printable(one.books.name), format_size(one.books.direct_bytes),
+             percent_of(one.books.direct_bytes, one.books.limit), format_size(one.books.disk_bytes),
+             fmt::format("{}", one.books.depth_messages), fmt::format("{:.0f}", one.in_per_s),
+             fmt::format("{:.0f}", one.out_per_s), fmt::format("{}", one.books.producers),
+             fmt::format("{}", one.books.consumers),
+             fmt::format("{}", one.books.blocked_producers)});
     }
     return lines_of(laid_out(rows));
 }
@@ -100,8 +101,9 @@ void cut(std::string& line, std::size_t columns) {
 
 std::vector<std::string> top_text(const TopFrame& frame, std::size_t lines, std::size_t columns) {
     std::vector<std::string> text{
-        head_of(frame), use_of("direct", frame.direct) + "; " + use_of("heap", frame.heap)};
-    if (frame.disk.used != 0) text.push_back(use_of("disk", frame.disk));
+        head_of(frame),
+        use_of("direct", frame.direct, frame.direct_full_s) + "; " + use_of("heap", frame.heap, 0)};
+    if (frame.disk.used != 0) text.push_back(use_of("disk", frame.disk, frame.disk_full_s));
     if (const std::string state = state_of(frame); !state.empty()) text.push_back(state);
     // A third of the screen for each kind of trouble, the rest for destinations.
     const std::size_t all = lines == 0 ? std::numeric_limits<std::size_t>::max() / 4 : lines;

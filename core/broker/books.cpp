@@ -12,6 +12,8 @@
 namespace weir::broker {
 namespace {
 
+constexpr std::uint64_t growth_span_ms = 1000;
+
 struct Totals {
     Bytes disk = 0;
     std::uint64_t in = 0;
@@ -192,6 +194,19 @@ Depth settle_destination(Tables& tables, Destination& destination) {
                           : totals.out + destination.ended.messages_out;
     publish(tables, destination, totals);
     return totals.depth;
+}
+
+void measure_growth(Tables& tables) {
+    const std::uint64_t now = tables.clock.now_ns();
+    const std::uint64_t span_ms = (now - tables.growth_from_ns) / ns_per_ms;
+    if (span_ms < growth_span_ms) return;
+    const Bytes used = tables.direct.root.used();
+    const Bytes grown = tables.growth_from_ns == 0 ? 0 : less(used, tables.growth_from);
+    // relaxed: a number for people.
+    tables.control.superblock().direct_growth_per_s.store(grown * 1000 / span_ms,
+                                                          std::memory_order_relaxed);
+    tables.growth_from = used;
+    tables.growth_from_ns = now;
 }
 
 void settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max) {

@@ -31,6 +31,9 @@ struct Depth {
 // Counts one destination and publishes it; what is left to be read is the result.
 Depth settle_destination(Tables& tables, Destination& destination);
 
+// How fast direct memory fills, once a second; for those who look without asking.
+void measure_growth(Tables& tables);
+
 // Destinations in turn, until so many lanes were counted; subscriptions and sessions. `next` is
 // where the next call goes on. For those who look without asking.
 void settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max);

@@ -379,6 +379,7 @@ void Segment::tick() {
     parts_->grants.serve_waiting();
     end_shortages(tables);
     settle_some(tables, parts_->next_settled, lanes_settled_per_tick);
+    measure_growth(tables);
     parts_->recount.steps(recount_steps_per_tick);
 }
 

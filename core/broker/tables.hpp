@@ -428,6 +428,8 @@ struct Tables {
     // memory now.
     std::vector<std::pair<io::Extent, Bytes>> copies_freed;
     WaitReason disk_reason = WaitReason::none;
+    Bytes growth_from = 0;  // direct memory in use at growth_from_ns
+    std::uint64_t growth_from_ns = 0;
     bool direct_failed = false;  // a later slice of direct could not be allocated
 
     Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id].get() : nullptr; }

@@ -260,9 +260,14 @@ void copy_activity(const DiskActivity& from, DiskFacts& to) {
 
 }  // namespace
 
-std::uint64_t seconds_until_full(const RegionUse& disk, const DiskFacts& activity) noexcept {
-    if (activity.written_per_s <= activity.read_per_s || disk.used >= disk.capacity) return 0;
-    return (disk.capacity - disk.used) / (activity.written_per_s - activity.read_per_s);
+std::uint64_t seconds_until_full(const RegionUse& use, std::uint64_t growth_per_s) noexcept {
+    if (growth_per_s == 0 || use.used >= use.capacity) return 0;
+    // Rounded up: less than a second is not never.
+    return (use.capacity - use.used + growth_per_s - 1) / growth_per_s;
+}
+
+std::uint64_t growth_per_s(const DiskFacts& disk) noexcept {
+    return disk.written_per_s - std::min(disk.written_per_s, disk.read_per_s);
 }
 
 Snapshot take_snapshot(const ControlView& view) {
@@ -280,6 +285,7 @@ Snapshot take_snapshot(const ControlView& view) {
     snapshot.heap = use_of(view.limits.heap_bytes, super.heap);
     snapshot.disk = account(super.disk);
     copy_activity(super.disk_activity, snapshot.disk_activity);
+    snapshot.direct_growth_per_s = number(super.direct_growth_per_s);
     snapshot.direct_parts = accounts(super.direct_parts);
     snapshot.heap_parts = accounts(super.heap_parts);
     snapshot.heap_tables = account(super.heap_tables);

@@ -104,8 +104,10 @@ struct DiskFacts {
     std::uint64_t read_per_s = 0;
     std::uint64_t pages_lost = 0;
 };
-// Until spill space is used up at the present rate; 0: it is not being filled.
-std::uint64_t seconds_until_full(const RegionUse& disk, const DiskFacts& activity) noexcept;
+// Until what is free is used up when it grows by so many bytes a second; 0: it does not grow.
+std::uint64_t seconds_until_full(const RegionUse& use, std::uint64_t growth_per_s) noexcept;
+// Bytes a second by which more is written to disk than read from it.
+std::uint64_t growth_per_s(const DiskFacts& disk) noexcept;
 
 struct LaneFacts {
     LaneId lane = 0;
@@ -170,6 +172,7 @@ struct Snapshot {
     RegionUse direct;
     RegionUse heap;
     RegionUse disk;
+    std::uint64_t direct_growth_per_s = 0;
     DiskFacts disk_activity;
     PartsUse direct_parts;
     PartsUse heap_parts;

@@ -3,6 +3,7 @@
 
 What it does not show: a disk that fails (tests/unit/io and tests/unit/core/broker/flow_test do).
 """
+import json
 import os
 import shutil
 import signal
@@ -41,6 +42,20 @@ class FlowToDisk(stage.SystemTest):
         self.assertEqual(self.receive(broker, 50_000), list(range(50_000)))
         until(lambda: os.listdir(folder) == [])
         until(lambda: broker.stat()["disk"]["used"] == 0)
+
+    def test_it_is_said_when_memory_and_disk_will_be_full_at_this_rate(self):
+        broker = self.broker("--direct", "256M", "--heap", "16M")
+        self.check(broker.weir("policy", "set", "queue://big", "rate=8MiB/s"), OK)
+        sender = self.spawn(broker, "send", "queue://big", "--count", "100000", "--size", "1000")
+        until(lambda: broker.stat()["direct"]["seconds_until_full"])
+        seen = broker.stat()["direct"]
+        self.assertEqual(seen["seconds_until_full"],
+                         -(-(seen["capacity"] - seen["used"]) // seen["growth_per_s"]))
+        self.assertRegex(broker.weir("stat").stdout, rb"direct memory grows by .*: full in \d+ s")
+        top = json.loads(broker.weir("top", "--json", "--once").stdout)
+        self.assertGreater(top["direct"]["seconds_until_full"], 0)
+        self.end_process(sender)
+        until(lambda: broker.stat()["direct"]["seconds_until_full"] is None)
 
     def test_a_consumer_that_is_killed_loses_nothing_of_what_is_on_disk(self):
         broker = self.broker(*MEMORY, "--spill-dir", str(self.folder()))
