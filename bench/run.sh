@@ -9,7 +9,7 @@
 #   bench/run.sh --json FILE     the results as a list of objects, too
 #   bench/run.sh --pictures DIR  where the pictures go (bench/results)
 #   bench/run.sh --rounds N      rounds at most (7)
-#   bench/run.sh --readme        also writes the table of goals into README.md
+#   bench/run.sh --readme        also the table of goals into README.md, the pictures beside it
 #
 # Results are also kept in the pictures' folder, named after the commit. Close other programs first:
 # what runs beside it is in the figures, and the report says so.
@@ -54,7 +54,10 @@ code=0
 [[ -s $results ]] || exit 1
 [[ -z $json ]] || cp "$results" "$json"
 python3 bench/report/picture.py "$results" "$pictures"
-[[ $readme == no ]] || python3 bench/report/headline.py "$results" --into README.md
+if [[ $readme == yes ]]; then
+    python3 bench/report/headline.py "$results" --into README.md
+    cp "$pictures"/{latency,throughput,ratios}.svg bench/report/
+fi
 echo
 echo "results: $results"
 echo "pictures: $pictures/latency.svg $pictures/throughput.svg $pictures/ratios.svg"

@@ -8,8 +8,8 @@
 //
 //   F1  a message is not delivered after its acknowledgement was completed
 //   F2  a message that was delivered before is flagged as redelivered
-//   F3  messages that are not flagged come in their producer's order to each consumer, but for those
-//       that a killed consumer had claimed and not handed to its user: they come late to another
+//   F3  messages that are not flagged come in their producer's order to each consumer, but for
+//       those that a killed consumer had claimed and not handed to its user: they come late
 //   F4  a message is bit for bit what was sent
 //   F5  at the end each has been acknowledged
 //
