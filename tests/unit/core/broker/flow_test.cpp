@@ -295,6 +295,48 @@ TEST_F(PolicyFlowTest, WhatMayNeverFlowWaitsInMemoryForItsConsumer) {
     EXPECT_GT(produce(producer, sent + 100), first);
 }
 
+TEST_F(PolicyFlowTest, ARingNeverFlows) {
+    ASSERT_TRUE(stage.segment->set_policy("queue://ring", "overflow=drop-oldest"));
+    auto producer = stage.producer(stage.session(), "queue://ring");
+    producer.on_full = Overflow::drop_oldest;
+    const std::uint64_t count = 3 * direct_bytes / message_bytes;
+    EXPECT_EQ(produce(producer, count), count);
+    EXPECT_EQ(files.write_sizes.size(), 0U);
+    EXPECT_GT(stage.books(producer.destination).dropped.load(), count / 3);
+}
+
+TEST_F(PolicyFlowTest, WhatBecomesARingWhileItIsOnDiskGivesUpTheOldestAndCountsEach) {
+    auto producer = stage.producer(stage.session(), "queue://turned");
+    const std::uint64_t count = 3 * direct_bytes / message_bytes;
+    ASSERT_EQ(produce(producer, count), count);
+    ASSERT_GT(disk_of(producer), direct_bytes);
+    ASSERT_TRUE(stage.segment->set_policy("queue://turned", "overflow=drop-oldest"));
+    producer.on_full = Overflow::drop_oldest;
+    EXPECT_EQ(produce(producer, 3 * count), 3 * count);
+    auto worker = stage.worker(stage.session(), "queue://turned");
+    std::uint64_t next = 0;
+    for (int stuck = 0; next < sent && stuck < 300; ++stuck) {
+        for (const std::string& text : worker.take_all(8)) {
+            const std::uint64_t number = std::stoull(text);
+            ASSERT_EQ(text, message(number)) << "wrong bytes";
+            ASSERT_GE(number, next) << "out of order";
+            next = number + 1;
+            ++received;
+            stuck = 0;
+        }
+        worker.acknowledge_all();
+        rounds(20);
+        stage.clock.advance_ns(5 * ns_per_ms);
+    }
+    EXPECT_EQ(next, sent) << "the newest are there";
+    const Books& books = stage.books(producer.destination);
+    EXPECT_EQ(received + books.dropped.load(), sent);
+    EXPECT_EQ(books.damaged.load(), 0U);
+    EXPECT_EQ(books.depth_messages.load(), 0U);
+    rest();
+    EXPECT_EQ(disk_used(), 0U);
+}
+
 // Of a topic with a subscriber that does not read and one that keeps up.
 class TopicFlowTest : public FlowTest {
 protected:
