@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
-
 namespace weir::bench {
 
 PlainFile::PlainFile(io::Ring& ring, std::span<std::byte> memory, const std::string& directory,
@@ -26,26 +24,52 @@ PlainFile::~PlainFile() {
     ::unlink(path_.c_str());
 }
 
+void PlainFile::begin(bool writing, std::uint64_t offset, std::size_t place) {
+    pieces_[place] = {memory_.data() + place * piece_bytes, piece_bytes};
+    const std::span one(&pieces_[place], 1);
+    writing ? ring_->write_at(fd_, one, offset, place) : ring_->read_at(fd_, one, offset, place);
+}
+
+bool PlainFile::await(std::vector<std::size_t>& free) {
+    if (!ring_->wait()) return false;
+    bool sound = true;
+    for (const io::Completion& completion : ring_->drain(pieces_flying)) {
+        sound = sound && completion.result == static_cast<std::int32_t>(piece_bytes);
+        free.push_back(completion.token);
+    }
+    return sound;
+}
+
 bool PlainFile::pass(bool writing) {
-    std::array<iovec, pieces_flying> pieces{};
     std::uint64_t offset = 0;
-    std::uint64_t flying = 0;
-    const auto begin = [&](std::size_t place) {
-        pieces[place] = {memory_.data() + place * piece_bytes, piece_bytes};
-        const std::span one(&pieces[place], 1);
-        writing ? ring_->write_at(fd_, one, offset, place)
-                : ring_->read_at(fd_, one, offset, place);
-        offset += piece_bytes;
-        ++flying;
-    };
-    for (std::size_t place = 0; place < pieces_flying && offset < bytes_; ++place) begin(place);
-    while (flying != 0) {
-        if (!ring_->wait()) return false;
-        for (const io::Completion& completion : ring_->drain(pieces_flying)) {
-            --flying;
-            if (completion.result != static_cast<std::int32_t>(piece_bytes)) return false;
-            if (offset < bytes_) begin(completion.token);
+    std::vector<std::size_t> free;
+    for (std::size_t place = 0; place < pieces_flying; ++place) free.push_back(place);
+    for (;;) {
+        for (; !free.empty() && offset < bytes_; free.pop_back(), offset += piece_bytes)
+            begin(writing, offset, free.back());
+        if (free.size() == pieces_flying) return true;
+        if (!await(free)) return false;
+    }
+}
+
+bool PlainFile::write_while(const std::function<bool()>& more) {
+    std::vector<std::size_t> free;
+    for (std::size_t place = 0; place < pieces_flying; ++place) free.push_back(place);
+    std::uint64_t offset = 0;
+    for (bool going = more(); going || free.size() != pieces_flying;) {
+        if (going && !free.empty()) {
+            begin(true, offset, free.back());
+            free.pop_back();
+            offset = (offset + piece_bytes) % bytes_;
+            if (!ring_->wait(0)) return false;  // hands it over before the next one is waited for
+            going = more();
+            for (const io::Completion& completion : ring_->drain(pieces_flying)) {
+                if (completion.result != static_cast<std::int32_t>(piece_bytes)) return false;
+                free.push_back(completion.token);
+            }
+            continue;
         }
+        if (!await(free)) return false;
     }
     return true;
 }

@@ -5,10 +5,13 @@
 #ifndef WEIR_BENCH_SPILL_PLAIN_FILES_HPP
 #define WEIR_BENCH_SPILL_PLAIN_FILES_HPP
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "io/ring.hpp"
 
@@ -31,12 +34,18 @@ public:
     // The whole file once. False: the disk refused.
     bool write() { return pass(true); }
     bool read() { return pass(false); }
+    // Piece after piece, and from the front again, as long as `more`, asked before each, says so.
+    bool write_while(const std::function<bool()>& more);
 
 private:
     bool pass(bool writing);
+    void begin(bool writing, std::uint64_t offset, std::size_t place);
+    // False: the disk refused; else the places whose pieces are done.
+    bool await(std::vector<std::size_t>& free);
 
     io::Ring* ring_;
     std::span<std::byte> memory_;
+    std::array<iovec, pieces_flying> pieces_{};
     std::uint64_t bytes_;
     std::string path_;
     int fd_ = -1;

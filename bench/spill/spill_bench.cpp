@@ -7,24 +7,22 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "bench/spill/figures.hpp"
 #include "bench/spill/plain_files.hpp"
 #include "core/base/clock.hpp"
 #include "io/files.hpp"
-#include "io/page_checksum.hpp"
 #include "io/spill_directory.hpp"
 #include "io/spill_store.hpp"
 
 namespace weir::bench {
 namespace {
 
-constexpr std::uint64_t page_bytes = 64 * 1024;
+constexpr std::uint64_t page_bytes = checked_page_bytes;
 constexpr std::uint64_t pages_gathered = piece_bytes / page_bytes;
 constexpr std::uint64_t budget_per_turn = 2 * piece_bytes;
-constexpr double bytes_per_gb = 1e9;
 
 struct Plan {
     std::string directory;
@@ -33,8 +31,8 @@ struct Plan {
 };
 
 struct Leg {
-    std::vector<double> gb_per_s;
-    std::vector<double> cpu_s_per_gb;
+    Series gb_per_s;
+    Series cpu_s_per_gb;
 };
 
 double cpu_s() {
@@ -44,11 +42,6 @@ double cpu_s() {
         return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
     };
     return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
-double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values.empty() ? 0 : values[values.size() / 2];
 }
 
 template <class Act>
@@ -156,27 +149,11 @@ private:
     bool failed_ = false;
 };
 
-bool checksum_all(std::span<std::byte> memory, std::uint64_t bytes) {
-    io::PageChecksum checksum;
-    std::uint64_t sum = 0;
-    for (std::uint64_t done = 0; done < bytes; done += page_bytes) {
-        std::uint64_t budget = page_bytes;
-        checksum.begin(memory.subspan(done % memory.size(), page_bytes), done);
-        checksum.go_on(budget);
-        sum += checksum.value();
-    }
-    return sum != 0;
-}
-
 void print(const char* name, const Leg& leg, const Leg* beside) {
     fmt::print("{:12} {:6.2f} GB/s  {:6.3f} CPU s/GB", name, median(leg.gb_per_s),
                median(leg.cpu_s_per_gb));
-    if (beside != nullptr) {
-        std::vector<double> ratios;
-        for (std::size_t at = 0; at < leg.gb_per_s.size(); ++at)
-            ratios.push_back(leg.gb_per_s[at] / beside->gb_per_s[at]);
-        fmt::print("  {:5.2f} of plain", median(ratios));
-    }
+    if (beside != nullptr)
+        fmt::print("  {:5.2f} of plain", median(ratios(leg.gb_per_s, beside->gb_per_s)));
     fmt::print("\n");
 }
 
