@@ -128,6 +128,7 @@ void drop_unneeded(Tables& tables, Lane& lane) {
 }
 
 bool gap_between(const Lane& lane, Position from, Position to) {
+    if (from >= to) return false;  // neighbours: most questions, and no look at what is out
     const Run* const run = lane.spilled.first_from(from);
     return (run != nullptr && run->start < to) || any_in(lane.leaving, from, to) ||
            any_in(lane.arriving, from, to);
