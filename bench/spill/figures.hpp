@@ -20,9 +20,11 @@ inline constexpr std::uint64_t checked_page_bytes = 64 * 1024;
 
 using Series = std::vector<double>;  // one value per round
 
+// Of an even number the mean of the middle two: the upper one would flatter what has to be large.
 inline double median(Series values) {
     std::sort(values.begin(), values.end());
-    return values.empty() ? 0 : values[values.size() / 2];
+    if (values.empty()) return 0;
+    return (values[values.size() / 2] + values[(values.size() - 1) / 2]) / 2;
 }
 
 inline Series ratios(const Series& values, const Series& beside) {
