@@ -246,21 +246,18 @@ Bytes Flow::push_out(Lane& lane, Bytes wanted) {
                          page_tag(*tables_, lane, page.start),
                          page.messages_before});
     const std::uint64_t number = ++batches_ever_;
-    const auto extent = store_->write(pages, number);
-    if (!extent) {
-        for (Page& page : out) put_in(*tables_, lane, std::move(page));
-        return 0;
-    }
-    batches_[number] = {lane.id, *extent};
-    const auto behind =
+    const auto behind_them =
         std::find_if(lane.leaving.begin(), lane.leaving.end(),
                      [&](const Leaving& one) { return one.page.start > out.front().start; });
-    auto at = lane.leaving.begin() + (behind - lane.leaving.begin());
+    auto at = lane.leaving.begin() + (behind_them - lane.leaving.begin());
     for (Page& page : out) {
         leaving_ += page.bytes();
         at = lane.leaving.insert(at, {std::move(page), number, false}) + 1;
     }
-    return bytes;
+    const auto extent = store_->write(pages, number);
+    if (extent) batches_[number] = {lane.id, *extent};
+    if (!extent) put_where_they_belong(lane, number, std::nullopt);
+    return extent ? bytes : 0;
 }
 
 // Heap-like memory for the runs that there are, and that these pages could become.
@@ -302,31 +299,37 @@ void Flow::keep_room() {
 void Flow::written(const io::SpillOutcome& outcome) {
     const Batch batch = batches_.at(outcome.owner);
     batches_.erase(outcome.owner);
-    Lane& lane = *tables_->lane(batch.lane);
-    io::Extent place = batch.extent;
-    Deque<Leaving> others;
-    std::vector<Page> back;
-    for (Leaving& one : lane.leaving) {
-        if (one.batch != outcome.owner) {
-            others.push_back(std::move(one));
-            continue;
-        }
+    const auto place = outcome.error == 0 ? std::optional(batch.extent) : std::nullopt;
+    put_where_they_belong(*tables_->lane(batch.lane), outcome.owner, place);
+}
+
+// The pages of a batch stay among those that leave until each is put in its turn: a link that is
+// made meanwhile has to know that the next ones are out.
+void Flow::put_where_they_belong(Lane& lane, std::uint64_t number,
+                                 std::optional<io::Extent> place) {
+    const auto next = [&] {
+        return std::find_if(lane.leaving.begin(), lane.leaving.end(),
+                            [number](const Leaving& one) { return one.batch == number; });
+    };
+    bool any_back = false;
+    for (auto at = next(); at != lane.leaving.end(); at = next()) {
+        Leaving one = std::move(*at);
+        lane.leaving.erase(at);
         const Bytes bytes = one.page.bytes();
         leaving_ -= bytes;
         if (is_unneeded(*tables_, lane, one.page)) {
             free_memory(*tables_, lane, one.page);
-            if (outcome.error == 0) store_->release(place, bytes);
-        } else if (outcome.error == 0 && !one.wanted) {
-            put_down(lane, one.page, place);
+            if (place) store_->release(*place, bytes);
+        } else if (place && !one.wanted) {
+            put_down(lane, one.page, *place);
         } else {
-            if (outcome.error == 0) one.page.copy = place;
-            back.push_back(std::move(one.page));
+            if (place) one.page.copy = *place;
+            put_in(*tables_, lane, std::move(one.page));
+            any_back = true;
         }
-        place = behind(place, bytes);
+        if (place) place = behind(*place, bytes);
     }
-    lane.leaving = std::move(others);
-    if (back.empty()) return;
-    for (Page& page : back) put_in(*tables_, lane, std::move(page));
+    if (!any_back) return;
     back_.link_arrived(lane);
     // Who waited at the gap reads on.
     tables_->mark_ready(lane);

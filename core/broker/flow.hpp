@@ -63,6 +63,7 @@ private:
     bool turn_switch(Switch& flow, Bytes used, const FlowMarks& marks, Bytes limit) const;
     std::vector<Lane*> lanes_in_use() const;
     void written(const io::SpillOutcome& outcome);
+    void put_where_they_belong(Lane& lane, std::uint64_t number, std::optional<io::Extent> place);
     void push_out();
     void push_out(const Destination& destination, Switch& flow);
     void push_out(std::vector<Lane*> lanes, Bytes wanted);

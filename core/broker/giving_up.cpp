@@ -208,9 +208,11 @@ void mark(Tables& tables, const Lane& lane, std::size_t first, std::size_t behin
     }
 }
 
-// One subscription's loss of what lies before `target`, of which it reads `standing` to the end.
+// One subscription's loss of what lies before pages[keep.size()], of which it reads `standing` to
+// the end, and then what is kept for others.
 std::uint64_t lose(Tables& tables, Lane& lane, Attachment& attachment, const Standing& standing,
-                   const Page& target) {
+                   const std::vector<bool>& keep) {
+    const Page& target = lane.pages[keep.size()];
     const Position from =
         standing.anywhere() ? lane.pages[standing.behind - 1].end() : attachment.cursor;
     const CountedPlace before = count_before(tables.pages, lane, attachment.counted, from);
@@ -222,6 +224,12 @@ std::uint64_t lose(Tables& tables, Lane& lane, Attachment& attachment, const Sta
         if (gap.from < from) continue;
         known += gap.messages;
         known_payload += gap.payload;
+    }
+    for (std::size_t index = standing.behind; standing.anywhere() && index < keep.size(); ++index) {
+        if (!keep[index]) continue;
+        const PageContent content = page_content(tables.pages, lane.pages[index]);
+        known += content.messages;
+        known_payload += content.payload;
     }
     const std::uint64_t messages = less(passed, known);
     if (standing.anywhere()) {
@@ -269,10 +277,15 @@ bool give_up_of_lane(Tables& tables, Destination& topic, Lane& lane, std::size_t
         tables.wake_sleepers(topic);
         return false;
     }
-    const Page& target = lane.pages[count];
+    // Who is not there now may come back to a page that is kept for another one: it reads that, and
+    // its cursor keeps the page.
+    for (auto& [attachment, standing] : behind) {
+        const auto at = page_index(lane, attachment->cursor);
+        if (!standing.anywhere() && at && *at < count && keep[*at]) standing = {*at, *at + 1};
+    }
     for (const auto& [attachment, standing] : behind)
-        topic.ended.dropped += lose(tables, lane, *attachment, standing, target);
-    const Position floor = target.first_record();
+        topic.ended.dropped += lose(tables, lane, *attachment, standing, keep);
+    const Position floor = lane.pages[count].first_record();
     free_read_pages(tables, lane, count, keep);
     // SYNC(given_up) release: what lay below is unlinked; the lane goes on here.
     tables.slot(lane).floor.store(floor, std::memory_order_release);

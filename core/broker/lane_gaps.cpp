@@ -22,6 +22,17 @@ void link(Tables& tables, Lane& lane, std::size_t index, PageRef next) {
     tables.control.page(lane.pages[index].ref).next.store(next, std::memory_order_release);
 }
 
+// Where the first page begins that is out of memory at or behind `from`; `everything`: none is.
+Position first_out(const Lane& lane, Position from) {
+    const Run* const run = lane.spilled.first_from(from);
+    Position first = run != nullptr ? run->start : everything;
+    for (const Leaving& one : lane.leaving)
+        if (one.page.start >= from) first = std::min(first, one.page.start);
+    for (const Arriving& one : lane.arriving)
+        if (one.page.start >= from) first = std::min(first, one.page.start);
+    return first;
+}
+
 // How far a subscription's user may hold messages. Exact behind the membarrier of whoever takes a
 // page out, elsewhere a hint. A lie keeps pages of this lane in memory.
 Position held_to(const Tables& tables, const Lane& lane, const Attachment& attachment) {
@@ -35,7 +46,9 @@ Position held_to(const Tables& tables, const Lane& lane, const Attachment& attac
     const std::uint64_t word = piece.cursor(lane.id).load(std::memory_order_acquire);
     Position to = attachment.cursor;
     if (const std::uint64_t units = exclusive_held_units(word); units == held_units_max) {
-        to = everything;
+        // So much that the word cannot say it. What is held never left memory: up to the next gap.
+        const auto last = page_index_before(lane, first_out(lane, attachment.cursor));
+        if (last) to = std::max(to, lane.pages[*last].start);
     } else if (units != 0) {
         const Position first_unit = exclusive_position(word) / page_unit * page_unit;
         to = std::max(to, first_unit + units * page_unit - 1);
@@ -90,12 +103,11 @@ std::vector<Reading> readings(const Tables& tables, Lane& lane) {
 }
 
 bool is_unneeded(const Tables& tables, const Lane& lane, const Page& page) {
-    return tables.destination_of(lane).kind == DestinationKind::topic &&
-           page.end() < lowest_cursor(tables, lane);
+    return page.end() < lowest_cursor(tables, lane);
 }
 
 void drop_unneeded(Tables& tables, Lane& lane) {
-    if (tables.destination_of(lane).kind != DestinationKind::topic || !lane.anything_out()) return;
+    if (!lane.anything_out()) return;
     const Position lowest = lowest_cursor(tables, lane);
     bool dropped = false;
     while (!lane.spilled.empty()) {
@@ -164,7 +176,8 @@ std::vector<Page> take_out(Tables& tables, Lane& lane, std::size_t first, std::s
         set_state(tables, lane, first, from, PageState::granted);
         if (from < last) link(tables, lane, from - 1, lane.pages[last].ref | link_over_gap);
         if (from == last) link_onward(tables, lane, last - 1);
-        link(tables, lane, first - 1, lane.pages[first].ref);
+        // Something before `first` may be out as well.
+        link_onward(tables, lane, first - 1);
         // Who met the cut meanwhile reads on.
         tables.mark_ready(lane);
         tables.wake_sleepers(tables.destination_of(lane));

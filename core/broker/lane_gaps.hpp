@@ -32,7 +32,8 @@ struct Reading {
 // In order of `from`. Its cursors must have been accepted.
 std::vector<Reading> readings(const Tables& tables, Lane& lane);
 
-// What is out of memory and before all readings is not needed any more: a slow subscriber left.
+// What is out of memory and before all readings is not needed any more: a slow subscriber left, or
+// a consumer lied about the cursor of its queue.
 void drop_unneeded(Tables& tables, Lane& lane);
 bool is_unneeded(const Tables& tables, const Lane& lane, const Page& page);
 

@@ -74,7 +74,9 @@ void ReadBack::serve(Lane& lane) {
 }
 
 void ReadBack::serve(Lane& lane, const Reading& reading) {
-    const auto at = page_index(lane, reading.to);
+    auto at = page_index(lane, reading.to);
+    // A cursor stands in no page that is out, but a liar's may.
+    if (!at) at = page_index_before(lane, reading.to);
     if (!at) return;
     const Bytes wanted = window(lane, *reading.drain);
     Bytes ahead = 0;
@@ -232,8 +234,12 @@ void ReadBack::link_arrived(Lane& lane) {
         lane.arriving.erase(lane.arriving.begin() + static_cast<std::ptrdiff_t>(at));
         if (sound) {
             const Page& last = lane.pages[*before];
-            page.messages_before = messages_before(*tables_, page);
-            page.payload_before = last.payload_before + page_content(tables_->pages, last).payload;
+            const PageContent content = page_content(tables_->pages, last);
+            // Its producer may have written over it: no more than can be true.
+            page.messages_before = std::clamp(
+                messages_before(*tables_, page), last.messages_before + content.messages,
+                std::max(lane.counted.messages, last.messages_before + content.messages));
+            page.payload_before = last.payload_before + content.payload;
             put_in(*tables_, lane, std::move(page));
             count_lost(lane, *before + 1);
         } else {

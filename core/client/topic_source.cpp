@@ -155,9 +155,7 @@ void TopicSource::note_run(const ConsumerCore& core) {
 
 void TopicSource::leave(ConsumerCore& core) noexcept {
     note_run(core);
-    if (in_hand_ && core.automatic)
-        set_cursor(core, lanes_[current_], lanes_[current_].reader.position());
-    if (in_hand_ && !core.automatic && !runs_.empty()) show_held(lanes_[current_]);
+    if (in_hand_) keep_or_pass(core, lanes_[current_]);
     in_hand_ = false;
     core.drop_hand();
     // SYNC(put_down) release: what is held of the lane stands in its cursor.
@@ -167,13 +165,19 @@ void TopicSource::leave(ConsumerCore& core) noexcept {
     core.cell->entering.store(0, std::memory_order_release);
 }
 
+// Whether messages of the lane were given out and are not acknowledged. Of a lane of which nothing
+// is held the cursor moves on whatever is held of others: nothing else keeps its pages.
+bool TopicSource::holds(const ConsumerCore& core, const Lane& lane) const noexcept {
+    return !core.automatic && std::any_of(runs_.begin(), runs_.end(),
+                                          [&](const Run& run) { return run.lane == lane.id; });
+}
+
 // Of a lane that is put down, the broker has to know what was given out and not acknowledged.
-void TopicSource::show_held(Lane& lane) noexcept {
-    const bool holds = std::any_of(runs_.begin(), runs_.end(),
-                                   [&](const Run& run) { return run.lane == lane.id; });
+void TopicSource::keep_or_pass(ConsumerCore& core, Lane& lane) noexcept {
+    if (!holds(core, lane)) return set_cursor(core, lane, lane.reader.position());
     // relaxed: written by this side only.
     const Position cursor = exclusive_position(lane.cursor->load(std::memory_order_relaxed));
-    const std::uint64_t units = holds ? held_units(cursor, lane.reader.position()) : 0;
+    const std::uint64_t units = held_units(cursor, lane.reader.position());
     // SYNC(cursor_set) release: as in set_cursor.
     lane.cursor->store(exclusive_cursor(cursor, units), std::memory_order_release);
 }
@@ -199,7 +203,7 @@ void TopicSource::pass_pages(ConsumerCore& core, Lane& lane, Position position) 
     if (lane.reader.page() == lane.page) return;
     lane.page = lane.reader.page();
     lane.owes_passed = true;
-    if (core.automatic || runs_.empty()) set_cursor(core, lane, position);
+    if (!holds(core, lane)) set_cursor(core, lane, position);
 }
 
 void TopicSource::take_in_hand(ConsumerCore& core, Lane& lane) noexcept {
@@ -232,7 +236,7 @@ Result<Message, ReceiveError> TopicSource::look_into(ConsumerCore& core, Lane& l
     }
     pass_pages(core, lane, lane.reader.position());
     core.count_damaged(lane.reader.damaged() - damaged);
-    if (core.automatic || runs_.empty()) set_cursor(core, lane, lane.reader.position());
+    if (!holds(core, lane)) set_cursor(core, lane, lane.reader.position());
     return fail(ReceiveError::timed_out);
 }
 
@@ -301,9 +305,13 @@ void TopicSource::acknowledge(ConsumerCore& core, std::uint64_t serial, Position
         // A lane that is not there any more has ended, and with it what was in it.
         Lane* const lane = lane_with(run.lane);
         const bool put_down = lane != nullptr && !(in_hand_ && lane == &lanes_[current_]);
-        if (lane != nullptr) set_cursor(core, *lane, whole ? run.end : end, put_down);
         if (whole) runs_.pop_front();
-        if (put_down) show_held(*lane);
+        if (lane != nullptr) {
+            // One store: once nothing is held of a lane that was put down, it may end.
+            const bool none_left = whole && !holds(core, *lane);
+            const Position acknowledged = whole ? run.end : end;
+            set_cursor(core, *lane, none_left ? lane->reader.position() : acknowledged, put_down);
+        }
         if (!whole) return;
     }
     hand_serial_ = core.received + 1;

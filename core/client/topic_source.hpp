@@ -65,7 +65,8 @@ private:
     void pass_pages(ConsumerCore& core, Lane& lane, Position position) noexcept;
     void set_cursor(ConsumerCore& core, Lane& lane, Position position,
                     bool put_down = false) noexcept;
-    void show_held(Lane& lane) noexcept;
+    bool holds(const ConsumerCore& core, const Lane& lane) const noexcept;
+    void keep_or_pass(ConsumerCore& core, Lane& lane) noexcept;
     bool ended() const noexcept;
     void note_run(const ConsumerCore& core);
     void take_in_hand(ConsumerCore& core, Lane& lane) noexcept;

@@ -258,6 +258,24 @@ TEST_F(FlowTest, APageThatRottedIsOneGapWithItsMessageCount) {
     EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
 }
 
+TEST_F(FlowTest, AConsumerThatNamesAPageFarAheadMakesNobodyLoseAnything) {
+    auto producer = stage.producer(stage.session(), "queue://big");
+    auto liar = stage.worker(stage.session(), "queue://big");
+    const std::uint64_t count = 6 * direct_bytes / message_bytes;
+    while (sent < count) {
+        // A page that will soon be behind its producer and then go to disk.
+        liar.piece.cell().entering.store(producer.cell->page.load());
+        const std::uint64_t before = sent;
+        ASSERT_GT(produce(producer, std::min(count, sent + 500)), before);
+    }
+    liar.piece.cell().entering.store(0);
+    auto worker = stage.worker(stage.session(), "queue://big");
+    consume(worker, count);
+    EXPECT_EQ(received, count);
+    rest();
+    EXPECT_EQ(disk_used(), 0U);
+}
+
 class PolicyFlowTest : public FlowTest {
 protected:
     std::uint64_t disk_of(const test::TestProducer& producer) {
@@ -426,6 +444,20 @@ TEST_F(TopicFlowTest, WhatItsUserHoldsOfALaneThatItPutDownStaysInMemory) {
     hold_much();
     slow.put_down_holding(producer.lane);
     expect_held_to_stay();
+    read_all(slow, slow_received);
+}
+
+TEST_F(TopicFlowTest, ASubscriberThatHoldsMoreThanItsCursorCanSayIsStillReadBackTo) {
+    flood(plenty);
+    for (int turn = 0; turn < 400 && slow_received * message_bytes < direct_bytes / 2; ++turn) {
+        check(slow.hold(producer.lane, 20), slow_received);
+        slow.put_down_holding(producer.lane);
+        std::atomic<std::uint64_t>& cursor = slow.piece.cursor(producer.lane);
+        cursor.store(exclusive_cursor(exclusive_position(cursor.load()), held_units_max));
+        rounds(20);
+        stage.clock.advance_ns(5 * ns_per_ms);
+    }
+    EXPECT_GE(slow_received * message_bytes, direct_bytes / 2);
     read_all(slow, slow_received);
 }
 

@@ -191,6 +191,37 @@ TEST(Ring, ASlowSubscriberSeesAGapOfExactlyWhatWasGivenUp) {
     EXPECT_EQ(number_of(got.back()), sent - 1);
 }
 
+TEST(Ring, ASubscriberThatComesBackToAPageThatIsKeptForAnotherKeepsItToo) {
+    SegmentStage stage(1 << 20);
+    TestProducer producer = stage.producer(stage.session(), "topic://a");
+    producer.on_full = Overflow::drop_oldest;
+    TestSubscriber away = stage.subscriber(stage.session(), "topic://a");
+    TestSubscriber there = stage.subscriber(stage.session(), "topic://a");
+    ASSERT_EQ(send_numbered(producer, 0, 3), 3u);
+    const Position begin = exclusive_position(away.piece.cursor(producer.lane).load());
+    const PageRef first = page_of(stage.shared.pages, producer.slot(), begin);
+    Texts got = away.drain(1);
+    ASSERT_EQ(got.size(), 1u) << "and puts the lane down";
+    ASSERT_EQ(there.hold(producer.lane, 1).size(), 1u) << "and stands in the first page";
+    std::size_t sent = send_numbered(producer, 3, 3000);
+    ASSERT_GT(away.dropped(), 1000u);
+    const Texts held = away.hold(producer.lane, 1);
+    ASSERT_EQ(held, Texts{numbered(1)});
+    for (int step = 0; step < 40; ++step) {
+        sent = send_numbered(producer, sent, 50);
+        there.drain();
+    }
+    EXPECT_NE(stage.shared.pages.slot(first).start.load(), 0u) << "it reads there";
+    const Texts rest = away.drain();
+    got.insert(got.end(), held.begin(), held.end());
+    got.insert(got.end(), rest.begin(), rest.end());
+    for (std::size_t at = 1; at < got.size(); ++at) {
+        ASSERT_EQ(got[at], numbered(number_of(got[at])));
+        ASSERT_LT(number_of(got[at - 1]), number_of(got[at]));
+    }
+    EXPECT_EQ(got.size() + away.dropped(), sent);
+}
+
 TEST(Ring, TheLaneInASubscribersHandsKeepsThePageThatItReads) {
     SegmentStage stage(1 << 20);
     TestProducer producer = stage.producer(stage.session(), "topic://a");
