@@ -79,8 +79,11 @@ void Grants::note_served(Lane& lane, Bytes bytes) {
         WaitingLine& line = line_of(lane, kind);
         if (!contended(line)) continue;
         std::uint64_t& finish = finish_of(lane, kind);
-        const std::uint64_t start = std::max(line.clock, finish);
-        if (!line.lanes.empty()) line.clock = start;
+        // Who stood in the line starts at its place in it, also when it was passed there and the
+        // clock has gone on: else it would pay for those who passed it.
+        const bool stood = lane.waiting && lane.line == kind;
+        const std::uint64_t start = stood ? lane.tag : std::max(line.clock, finish);
+        if (!line.lanes.empty()) line.clock = std::max(line.clock, start);
         finish = std::min(start + bytes, line.clock + std::max(passing_max, bytes));
         line.highest = std::max(line.highest, finish);
         if (line.lanes.empty() || line.lanes.front() == lane.id) continue;

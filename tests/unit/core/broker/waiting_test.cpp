@@ -74,5 +74,56 @@ TEST(Waiting, WhoWaitsForItsDestinationsDepthIsInNobodyElsesWay) {
     EXPECT_TRUE(waits(deep));
 }
 
+// How far a lane came while a worker read in a certain order and both producers always wanted more.
+struct Share {
+    Position small = 0;
+    Position large = 0;
+};
+
+// `limit` 0: the memory that all have in common is what there is too little of.
+Share share_at_limit(std::uint64_t limit, std::size_t large_bytes, int which_first) {
+    SegmentStage stage(limit != 0 ? 16 << 20 : 2 << 20);
+    EXPECT_TRUE(stage.segment->set_policy(
+        "queue://a", limit != 0 ? "limit=" + std::to_string(limit) : "overflow=block"));
+    const std::uint32_t session = stage.session();
+    TestProducer small = stage.producer(session, "queue://a");
+    TestProducer large = stage.producer(session, "queue://a");
+    TestWorker worker = stage.worker(session, "queue://a", 1024);
+    const std::string text(large_bytes, 'L');
+    Share began;
+    constexpr int steps = 4000;
+    for (int step = 0; step < steps; ++step) {
+        stage.clock.advance_ns(50'000);
+        stage.segment->turn();
+        while (!waits(small) && small.send(kilobyte)) {
+        }
+        while (!waits(large) && large.send(text)) {
+        }
+        const bool small_first = which_first == 0 ? step % 2 == 0 : which_first == 1;
+        const Texts got = worker.take(small_first ? small.lane : large.lane, 32);
+        if (got.empty()) worker.take(small_first ? large.lane : small.lane, 32);
+        worker.acknowledge_all();
+        stage.segment->turn();
+        if (step == steps / 4) began = {small.writer.tail(), large.writer.tail()};
+    }
+    return {small.writer.tail() - began.small, large.writer.tail() - began.large};
+}
+
+TEST(Waiting, ProducersOfADestinationAtItsLimitAreGrantedEqualBytesWhateverTheyHaveToSend) {
+    for (const std::uint64_t limit : {0u, 1u << 20, 4u << 20}) {
+        for (const std::size_t large_bytes : {5'000u, 100'000u, 300'000u}) {
+            for (const int which_first : {0, 1, 2}) {
+                const Share share = share_at_limit(limit, large_bytes, which_first);
+                const double ratio =
+                    static_cast<double>(share.small) / static_cast<double>(share.large);
+                EXPECT_GT(ratio, 0.8) << limit << " " << large_bytes << " " << which_first << ": "
+                                      << share.small << " and " << share.large;
+                EXPECT_LT(ratio, 1.25) << limit << " " << large_bytes << " " << which_first << ": "
+                                       << share.small << " and " << share.large;
+            }
+        }
+    }
+}
+
 }  // namespace
 }  // namespace weir::test
