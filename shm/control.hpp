@@ -54,6 +54,13 @@ enum class WaitReason : std::uint32_t {
     never_fits = 14,        // its page is larger than a limit on the way: waiting is in vain
 };
 
+// What `used` and `capacity` of a Shortage count.
+enum class ShortageUnit { bytes, messages, nothing };
+constexpr ShortageUnit unit_of(WaitReason reason) noexcept {
+    if (reason == WaitReason::depth_limit) return ShortageUnit::messages;
+    return reason == WaitReason::rate_limit ? ShortageUnit::nothing : ShortageUnit::bytes;
+}
+
 // What a send does when there is no grant (DESIGN: throttling).
 enum class Overflow : std::uint32_t {
     block = 0,        // waits, with the caller's deadline if there is one
@@ -134,7 +141,7 @@ struct Superblock {
 
     alignas(line_distance) std::atomic<std::uint64_t> changes;  // odd while tables are changed
     SelfCount self_count;
-    std::atomic<std::uint64_t> policies_bytes;  // heap-like memory of the policies in force
+    std::atomic<std::uint64_t> policies_bytes;       // heap-like memory of the policies in force
     std::atomic<std::uint64_t> direct_growth_per_s;  // bytes, of the last second; 0: it shrinks
 };
 static_assert(sizeof(Superblock) <= 4096);

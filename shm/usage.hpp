@@ -103,10 +103,10 @@ struct Shortage {
     std::atomic<Freeable> freeable;
     std::atomic<std::uint32_t> only_pid;
     std::atomic<std::uint32_t> only_session;  // slot number of a session of it
-    std::atomic<std::uint64_t> used;
-    std::atomic<std::uint64_t> capacity;
-    std::atomic<std::uint64_t> since_ns;  // CLOCK_MONOTONIC
-    Holder holders[holders_shown];        // the largest first
+    std::atomic<std::uint64_t> used;          // bytes, or messages (unit_of the reason)
+    std::atomic<std::uint64_t> capacity;      // as above
+    std::atomic<std::uint64_t> since_ns;      // CLOCK_MONOTONIC
+    Holder holders[holders_shown];            // the largest first
 };
 static_assert(sizeof(Shortage) == 48 + holders_shown * 24);
 

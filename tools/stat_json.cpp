@@ -23,6 +23,15 @@ json parts_json(const inspect::PartsUse& parts) {
     return {{"producer", account_json(parts.producer)}, {"consumer", account_json(parts.consumer)}};
 }
 
+json unit(WaitReason reason) {
+    switch (unit_of(reason)) {
+        case ShortageUnit::bytes: return "bytes";
+        case ShortageUnit::messages: return "messages";
+        case ShortageUnit::nothing: break;
+    }
+    return nullptr;
+}
+
 // Null: nobody waits.
 json shortage_json(const inspect::ShortageFacts& shortage) {
     if (shortage.reason == WaitReason::none) return nullptr;
@@ -36,6 +45,7 @@ json shortage_json(const inspect::ShortageFacts& shortage) {
             {"level", inspect::name_of(shortage.level)},
             {"used", shortage.used},
             {"capacity", shortage.capacity},
+            {"unit", unit(shortage.reason)},
             {"since_ns", shortage.since_ns},
             {"only_pid", shortage.only_pid},
             {"holders", std::move(holders)}};

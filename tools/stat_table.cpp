@@ -32,6 +32,15 @@ std::string destinations_table(const inspect::Snapshot& snapshot) {
     return laid_out(rows);
 }
 
+std::string amount(WaitReason reason, std::uint64_t of_it) {
+    switch (unit_of(reason)) {
+        case ShortageUnit::bytes: return format_size(of_it);
+        case ShortageUnit::messages: return fmt::format("{} messages", of_it);
+        case ShortageUnit::nothing: break;
+    }
+    return "-";
+}
+
 // A line for each destination whose producers wait.
 std::string shortages_table(const inspect::Snapshot& snapshot) {
     std::vector<Row> rows{{"producers wait", "because", "level", "used", "of", "for", "held most"}};
@@ -47,8 +56,8 @@ std::string shortages_table(const inspect::Snapshot& snapshot) {
                 holder.pid == 0 ? "a producer that has left"
                                 : fmt::format("{} (pid {})", printable(holder.name), holder.pid));
         rows.push_back({printable(books.name), inspect::name_of(shortage.reason),
-                        inspect::name_of(shortage.level), format_size(shortage.used),
-                        format_size(shortage.capacity),
+                        inspect::name_of(shortage.level), amount(shortage.reason, shortage.used),
+                        amount(shortage.reason, shortage.capacity),
                         format_duration_ns(now_ns - std::min(now_ns, shortage.since_ns)), held});
     }
     return rows.size() == 1 ? "" : "\n" + laid_out(rows);

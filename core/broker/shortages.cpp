@@ -10,6 +10,7 @@
 
 #include "core/base/bytes.hpp"
 #include "core/base/log.hpp"
+#include "core/broker/books.hpp"
 #include "core/broker/limits.hpp"
 
 namespace weir::broker {
@@ -40,8 +41,18 @@ struct Finding {
     Reach reach;
 };
 
-// How full it is there.
-void measure(const Tables& tables, const Lane& lane, Finding& finding) {
+// How full it is there, in what the reason counts.
+void measure(Tables& tables, const Lane& lane, WaitReason reason, Finding& finding) {
+    switch (unit_of(reason)) {
+        case ShortageUnit::bytes: break;
+        case ShortageUnit::messages: {
+            Destination& destination = tables.destination_of(lane);
+            finding.used = settle_destination(tables, destination).messages;
+            finding.capacity = destination.policy.max_depth;
+            return;
+        }
+        case ShortageUnit::nothing: return;
+    }
     const auto of_account = [&](const Account& account) {
         finding.used = account.used();
         finding.capacity = account.limit() == no_limit ? 0 : account.limit();
@@ -107,10 +118,10 @@ Reach reach_of(const Tables& tables, const std::vector<Held>& all) {
     return reach;
 }
 
-Finding look(const Tables& tables, const Lane& lane, LimitLevel level) {
+Finding look(Tables& tables, const Lane& lane, WaitReason reason, LimitLevel level) {
     Finding finding;
     finding.level = level;
-    measure(tables, lane, finding);
+    measure(tables, lane, reason, finding);
     std::vector<Held> all = held_by_all(tables, lane, level);
     finding.reach = reach_of(tables, all);
     const std::size_t count = std::min(all.size(), holders_shown);
@@ -176,6 +187,18 @@ std::string_view text_of(WaitReason reason) {
     }
 }
 
+std::string amount_of(WaitReason reason, const Finding& finding) {
+    switch (unit_of(reason)) {
+        case ShortageUnit::bytes:
+            return fmt::format(" ({} of {})", format_size(finding.used),
+                               format_size(finding.capacity));
+        case ShortageUnit::messages:
+            return fmt::format(" ({} of {} messages)", finding.used, finding.capacity);
+        case ShortageUnit::nothing: break;
+    }
+    return "";
+}
+
 void say(const Tables& tables, const Lane& lane, WaitReason reason, const Finding& finding) {
     const Destination& destination = tables.destination_of(lane);
     std::string held;
@@ -193,9 +216,8 @@ void say(const Tables& tables, const Lane& lane, WaitReason reason, const Findin
         reach = fmt::format("; only {} itself can free it", name_of(tables, lane.session));
     else if (finding.reach.freeable == Freeable::by_one)
         reach = fmt::format("; only {} can free it", name_of(tables, finding.reach.session));
-    log::warning("{}: producers wait: {} ({} of {}); most is held: {}{}", destination.name,
-                 text_of(reason), format_size(finding.used), format_size(finding.capacity),
-                 held.empty() ? "nothing" : held, reach);
+    log::warning("{}: producers wait: {}{}; most is held: {}{}", destination.name, text_of(reason),
+                 amount_of(reason, finding), held.empty() ? "nothing" : held, reach);
 }
 
 }  // namespace
@@ -228,7 +250,7 @@ void note_shortage(Tables& tables, const Lane& lane, WaitReason reason) {
     state.reason = reason;
     state.looked_ns = now;
     if (reason == WaitReason::never_fits) level = in_vain_at(tables, lane, lane.record_recent);
-    const Finding finding = look(tables, lane, level);
+    const Finding finding = look(tables, lane, reason, level);
     publish(tables, destination, reason, finding, state.since_ns);
     if (state.said_ns != 0 && now - state.said_ns < say_again_ns) return;
     state.said_ns = now;

@@ -50,6 +50,21 @@ std::string why(WaitReason reason) {
     return "the broker gave a reason that this build does not know";
 }
 
+// What was waited for, and how full it was.
+std::string what(const WaitInfo& info) {
+    const bool known = info.level != LimitLevel::none;
+    switch (unit_of(info.reason)) {
+        case ShortageUnit::messages:
+            if (!known) return "messages to go";
+            return fmt::format("messages to go ({} of {} are there)", info.used, info.capacity);
+        case ShortageUnit::nothing: return "its turn";
+        case ShortageUnit::bytes: break;
+    }
+    return fmt::format("memory ({} of {} in use)",
+                       format_size(known ? info.used : info.direct_used),
+                       format_size(known ? info.capacity : info.direct_capacity));
+}
+
 // Texts of `control` end at the first zero, or at the field's end.
 template <std::size_t Bytes>
 std::string text_of(const char (&field)[Bytes]) {
@@ -84,10 +99,9 @@ void look_up_wait(const ControlView& control, std::uint32_t destination, WaitInf
 
 std::string wait_sentence(const WaitInfo& info, const std::string& destination, bool consumes) {
     const bool known = info.level != LimitLevel::none;
-    std::string text = fmt::format(
-        "{} waited {} for memory ({} of {} in use): {}", destination,
-        format_duration_ns(info.waited_ns), format_size(known ? info.used : info.direct_used),
-        format_size(known ? info.capacity : info.direct_capacity), why(info.reason));
+    std::string text =
+        fmt::format("{} waited {} for {}: {}", destination, format_duration_ns(info.waited_ns),
+                    what(info), why(info.reason));
     const char* before = "; most is held: ";
     for (const WaitHolder& holder : info.holders) {
         text +=

@@ -93,8 +93,14 @@ class Throttling(stage.SystemTest):
         # A depth is exact, and whoever sends one more is told.
         self.check(broker.weir("policy", "set", "queue://late", "overflow=fail-after",
                                "fail-after=200ms", "max-depth=7"), OK)
-        self.check(broker.weir(*send), LIMIT, "max-depth")
+        self.check(broker.weir(*send), LIMIT, "max-depth", "7 of 7 are there")
         self.assertEqual(broker.destination("queue://late")["depth_messages"], 7)
+        writer = self.spawn(broker, *send, "--timeout", "30s")
+        until(lambda: broker.destination("queue://late").get("blocked_producers") == 1)
+        shortage = broker.destination("queue://late")["shortage"]
+        self.assertEqual((shortage["used"], shortage["capacity"], shortage["unit"]),
+                         (7, 7, "messages"))
+        self.assertRegex(broker.weir("stat").stdout.decode(), r"7 messages +7 messages")
 
     def test_fail_after_by_policy_gives_up_in_time_and_says_why(self):
         broker = self.configured()

@@ -342,6 +342,9 @@ TEST(Ring, ASubscriberThatWasEndedMayGoOnReadingWhatItHolds) {
     ASSERT_EQ(send_numbered(producer, 100, 3000), 3100u) << "nobody waits for it";
     EXPECT_EQ(stage.shared.control.subscription(holder.subscription).state.load(),
               SlotState::ended);
+    // All memory that is free is written over.
+    TestProducer other = stage.producer(stage.session(), "queue://other");
+    ASSERT_GT(send_numbered(other, 5000, 2000), 5000u);
     for (std::size_t number = 0; number < 10; ++number)
         ASSERT_EQ(text_of(held[number]), numbered(number)) << "its bytes are still there";
     ASSERT_TRUE(stage.segment->close_consumer(holder.session, holder.subscription));

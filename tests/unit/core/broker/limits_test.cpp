@@ -5,6 +5,7 @@
 // reached from lanes, not by reading the books.
 #include "core/broker/limits.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/segment_stage.hpp"
@@ -427,6 +428,25 @@ TEST(Shortages, SayWhichLimitHowFullWhoHoldsItAndWhoCouldFreeIt) {
     stage.segment->tick();
     EXPECT_EQ(shortage.reason.load(), WaitReason::none);
     EXPECT_EQ(shortage.holders[0].bytes.load(), 0u);
+}
+
+TEST(Shortages, OfADepthCountMessagesAndOfARateNothing) {
+    SegmentOptions options = sized(8 << 20, 16 << 20);
+    options.policies = policies_of(options.direct_bytes, {{"queue://deep", "max-depth=3"},
+                                                          {"queue://rated", "rate=100msg/s"}});
+    SegmentStage stage(options);
+    TestProducer deep = stage.producer(stage.session(), "queue://deep");
+    TestProducer rated = stage.producer(stage.session(), "queue://rated");
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(deep.fill("x"), 3u);
+    rated.fill("x");
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_THAT(log, testing::HasSubstr("as many messages as it may (3 of 3 messages); most"));
+    EXPECT_THAT(log, testing::HasSubstr("queue://rated: producers wait: its rate is used up; "));
+    const Shortage& shortage = shown(stage, deep).shortage;
+    EXPECT_EQ(unit_of(shortage.reason.load()), ShortageUnit::messages);
+    EXPECT_EQ(shortage.capacity.load(), 3u);
+    EXPECT_EQ(shown(stage, rated).shortage.capacity.load(), 0u);
 }
 
 TEST(Shortages, StandInTheLogOnceInThirtySecondsForEachDestination) {

@@ -197,9 +197,9 @@ TEST(Meter, ALaneThatClosesGivesBackWhatItWasAllotted) {
     ASSERT_TRUE(stage.segment->set_policy("queue://a", "max-depth=10"));
     const std::uint32_t session = stage.session();
     TestProducer first = stage.producer(session, "queue://a");
+    TestProducer second = stage.producer(session, "queue://a");
     ASSERT_TRUE(first.send("one"));
     ASSERT_TRUE(stage.segment->close_producer(session, first.lane));
-    TestProducer second = stage.producer(session, "queue://a");
     EXPECT_EQ(second.fill("x"), 9u);
 }
 

@@ -72,8 +72,8 @@ struct WaitInfo {
     std::uint64_t direct_capacity = 0;  // bytes
     // At the limit that was met, as the broker saw it last; level none: it did not say.
     LimitLevel level = LimitLevel::none;
-    std::uint64_t used = 0;           // bytes
-    std::uint64_t capacity = 0;       // bytes
+    std::uint64_t used = 0;           // bytes; for a depth messages, for a rate nothing
+    std::uint64_t capacity = 0;       // as above
     std::uint64_t since_ns = 0;       // CLOCK_MONOTONIC: producers of this destination wait
     std::vector<WaitHolder> holders;  // the three largest
     Freeable freeable = Freeable::by_several;  // whose reading could free it
