@@ -17,14 +17,21 @@ struct SubjectScales {
     LegScale throughput{1000};
 };
 
+// A window may grow in the leg that was sized by it: each leg that it outgrew is run again.
+constexpr int window_doublings_max = 15;  // from the smallest page to the largest window
+
 Probed<SubjectThroughput> throughput_leg(const RunPlan& plan, Subject& subject, LegScale& scale) {
     std::uint64_t size = std::max<std::uint64_t>(plan.message_bytes, 8);
-    // One window more than asked for: the last one is only partly used.
-    std::uint64_t bytes_min = (RunPlan::windows_min + 1) * subject.footprint_bytes(size);
-    std::uint64_t messages_min = bytes_min / size + 1;
-    return run_scaled(scale, plan.subject_leg_ns, [&](std::uint64_t count) {
-        return subject.throughput(plan.message_bytes, std::max(count, messages_min));
-    });
+    for (int run = 0;; ++run) {
+        // One window more than asked for: the last one is only partly used.
+        std::uint64_t bytes_min = (RunPlan::windows_min + 1) * subject.footprint_bytes(size);
+        std::uint64_t messages_min = bytes_min / size + 1;
+        auto leg = run_scaled(scale, plan.subject_leg_ns, [&](std::uint64_t count) {
+            return subject.throughput(plan.message_bytes, std::max(count, messages_min));
+        });
+        if (!leg || run == window_doublings_max) return leg;
+        if (leg->granted_bytes >= RunPlan::windows_min * subject.footprint_bytes(size)) return leg;
+    }
 }
 
 Probed<Round> run_round(const RunPlan& plan, Machine& machine, Subject& subject,

@@ -47,7 +47,7 @@ private:
 class PlayedSubject final : public Subject {
 public:
     std::string name() const override { return "played"; }
-    std::uint64_t footprint_bytes(std::uint64_t) const override { return 1 << 20; }
+    std::uint64_t footprint_bytes(std::uint64_t) const override { return window_bytes; }
 
     Probed<SubjectRoundTrip> round_trip(std::uint64_t, std::uint64_t) override {
         SubjectRoundTrip figures;
@@ -58,6 +58,7 @@ public:
     Probed<SubjectThroughput> throughput(std::uint64_t size, std::uint64_t messages) override {
         if (broken) return fail(ProbeFault::subject_failed, "no broker");
         std::uint64_t granted = moves_little ? 1 << 20 : size * messages;
+        if (doublings > 0) --doublings, window_bytes *= 2;
         return SubjectThroughput{120e6, 64 * 120e6, granted, ns_per_s};
     }
     Probed<SubjectPaced> paced(std::uint64_t, std::uint64_t, double rate_per_s) override {
@@ -66,6 +67,8 @@ public:
 
     bool broken = false;
     bool moves_little = false;
+    std::uint64_t window_bytes = 1 << 20;
+    int doublings = 0;  // one in each leg that is left
     double rate_share = 1;
 };
 
@@ -187,6 +190,16 @@ TEST(Run, DoesNotTrustALegThatStayedInItsFirstWindows) {
     auto report = run_comparison(plan(), machine, subject);
     ASSERT_TRUE(report);
     EXPECT_EQ(report->why_not, "A throughput leg moved less than 10 windows.");
+}
+
+TEST(Run, RepeatsALegThatItsWindowOutgrew) {
+    PlayedMachine machine({100});
+    PlayedSubject subject;
+    subject.doublings = 5;
+    auto report = run_comparison(plan(), machine, subject);
+    ASSERT_TRUE(report);
+    EXPECT_TRUE(report->trusted) << report->why_not;
+    EXPECT_EQ(report->footprint_bytes, 32U << 20);
 }
 
 TEST(Run, DoesNotTrustARateThatWasNotReached) {
