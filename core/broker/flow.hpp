@@ -43,8 +43,6 @@ public:
     // Once a turn of the broker. True: there is more to do at once.
     bool turn();
 
-    bool flowing() const noexcept { return any_on_; }
-
 private:
     struct Batch {
         LaneId lane = 0;
