@@ -6,94 +6,10 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/fake_files.hpp"
-#include "tests/support/segment_stage.hpp"
+#include "tests/unit/core/broker/flow_stage.hpp"
 
 namespace weir::broker {
 namespace {
-
-using test::FakeFiles;
-using test::Texts;
-
-constexpr Bytes direct_bytes = 4 << 20;
-constexpr std::size_t message_bytes = 1000;
-
-std::string message(std::uint64_t number) {
-    std::string text = std::to_string(number) + ":";
-    while (text.size() < message_bytes) text += static_cast<char>('a' + number % 26);
-    return text;
-}
-
-class FlowTest : public testing::Test {
-protected:
-    FlowTest() {
-        FlowOptions options;
-        options.directory = "/spill";
-        options.limit_bytes = 1ull << 30;
-        stage.segment->use_disk(files, options, 1ull << 30);
-    }
-    // One round of the loop, as the daemon turns it.
-    bool round() {
-        bool more = files.deliver([&](io::Token token, std::int32_t result) {
-            stage.segment->disk_completed(token, result);
-        });
-        more = stage.segment->turn() || more;
-        EXPECT_LE(stage.direct_used(), direct_bytes);
-        return more;
-    }
-    void rounds(int most = 200) {
-        while (most-- > 0 && (round() || files.waiting() != 0)) {
-        }
-    }
-    // Sends messages from `sent` on until `count` were sent, or nothing moves for long.
-    std::uint64_t produce(test::TestProducer& producer, std::uint64_t count) {
-        int stuck = 0;
-        while (sent < count && stuck < 100) {
-            if (producer.send(message(sent))) {
-                ++sent;
-                stuck = 0;
-                continue;
-            }
-            ++stuck;
-            rounds(20);
-            stage.clock.advance_ns(20 * ns_per_ms);
-        }
-        return sent;
-    }
-    // Takes and acknowledges until `count` were received or nothing comes for long.
-    void consume(test::TestWorker& worker, std::uint64_t count) {
-        int stuck = 0;
-        while (received < count && stuck < 300) {
-            const Texts texts = worker.take_all(8);
-            for (const std::string& text : texts) {
-                if (text != message(received)) {
-                    FAIL() << "message " << received << " is " << text.substr(0, 20);
-                }
-                ++received;
-            }
-            worker.acknowledge_all();
-            stuck = texts.empty() ? stuck + 1 : 0;
-            rounds(20);
-            stage.clock.advance_ns(5 * ns_per_ms);
-        }
-    }
-    // Until the disk holds nothing any more.
-    void rest() {
-        for (int turn = 0; turn < 100 && files.names() != 0; ++turn) {
-            stage.clock.advance_ns(200 * ns_per_ms);
-            stage.segment->tick();
-            rounds();
-        }
-    }
-    std::uint64_t disk_used() const {
-        return stage.shared.control.superblock().disk.used.load(std::memory_order_relaxed);
-    }
-
-    test::SegmentStage stage{direct_bytes};
-    FakeFiles files{stage.clock};
-    std::uint64_t sent = 0;
-    std::uint64_t received = 0;
-};
 
 TEST_F(FlowTest, FourTimesTheDirectMemoryWaitsOnDiskAndComesBackInOrder) {
     auto producer = stage.producer(stage.session(), "queue://big");
@@ -267,6 +183,7 @@ TEST_F(FlowTest, AConsumerThatNamesAPageFarAheadMakesNobodyLoseAnything) {
         liar.piece.cell().entering.store(producer.cell->page.load());
         const std::uint64_t before = sent;
         ASSERT_GT(produce(producer, std::min(count, sent + 500)), before);
+        expect_gaps_are_marked(producer);
     }
     liar.piece.cell().entering.store(0);
     auto worker = stage.worker(stage.session(), "queue://big");
@@ -353,141 +270,6 @@ TEST_F(PolicyFlowTest, WhatBecomesARingWhileItIsOnDiskGivesUpTheOldestAndCountsE
     EXPECT_EQ(books.depth_messages.load(), 0U);
     rest();
     EXPECT_EQ(disk_used(), 0U);
-}
-
-// Of a topic with a subscriber that does not read and one that keeps up.
-class TopicFlowTest : public FlowTest {
-protected:
-    // Sends up to `count` messages and lets the fast one read each piece of them.
-    void flood(std::uint64_t count) {
-        int stuck = 0;
-        while (sent < count && stuck < 50) {
-            const std::uint64_t before = sent;
-            produce(producer, std::min(count, sent + 200));
-            check(fast.drain(), fast_received);
-            rounds(20);
-            stage.clock.advance_ns(20 * ns_per_ms);
-            stuck = sent == before ? stuck + 1 : 0;
-            ASSERT_EQ(fast_received, sent) << "the fast one has to wait";
-        }
-        ASSERT_EQ(sent, count);
-    }
-    static void check(const Texts& texts, std::uint64_t& next) {
-        for (const std::string& text : texts) ASSERT_EQ(text, message(next++)) << "out of order";
-    }
-    void read_all(test::TestSubscriber& subscriber, std::uint64_t& next) {
-        for (int stuck = 0; next < sent && stuck < 300;) {
-            const std::uint64_t before = next;
-            check(subscriber.drain(), next);
-            rounds(20);
-            stage.clock.advance_ns(5 * ns_per_ms);
-            stuck = next == before ? stuck + 1 : 0;
-        }
-        EXPECT_EQ(next, sent);
-    }
-    // What its user holds: where the pages from its cursor to its reader begin, by their slots.
-    std::map<PageRef, Position> held_pages(const test::TestSubscriber& subscriber) const {
-        std::map<PageRef, Position> held;
-        const LaneReader& reader = subscriber.readers.begin()->second;
-        PageRef page = page_of(stage.shared.pages, producer.slot(),
-                               exclusive_position(subscriber.piece.cursor(producer.lane).load()));
-        while (stage.shared.pages.has(page)) {
-            held[page] = stage.shared.pages.slot(page).start.load();
-            if (page == reader.page()) break;
-            page = stage.shared.pages.slot(page).next.load();
-        }
-        return held;
-    }
-
-    // More than what flow leaves in memory: the rest has to do with less.
-    void hold_much() {
-        while (slow_received * message_bytes < direct_bytes / 100 * 80) {
-            flood(sent + 100);
-            check(slow.hold(producer.lane, 100), slow_received);
-            ASSERT_FALSE(HasFailure());
-        }
-    }
-    void expect_held_to_stay() {
-        const auto held = held_pages(slow);
-        ASSERT_GT(held.size(), 10U);
-        flood(plenty);
-        EXPECT_GT(disk_used(), direct_bytes);
-        for (const auto& [page, start] : held)
-            EXPECT_EQ(stage.shared.pages.slot(page).start.load(), start);
-    }
-
-    static constexpr std::uint64_t plenty = 4 * direct_bytes / message_bytes;
-    test::TestSubscriber slow = stage.subscriber(stage.session(), "topic://news");
-    test::TestSubscriber fast = stage.subscriber(stage.session(), "topic://news");
-    test::TestProducer producer = stage.producer(stage.session(), "topic://news");
-    std::uint64_t slow_received = 0;
-    std::uint64_t fast_received = 0;
-};
-
-TEST_F(TopicFlowTest, ASlowSubscriberMakesWhatTheFastOneHasPassedFlowToDisk) {
-    flood(plenty);
-    EXPECT_GT(disk_used(), 2 * direct_bytes);
-    read_all(slow, slow_received);
-    rest();
-    EXPECT_EQ(disk_used(), 0U);
-    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
-    EXPECT_EQ(stage.books(producer.destination).damaged.load(), 0U);
-}
-
-TEST_F(TopicFlowTest, WhatASubscribersUserHoldsStaysInMemory) {
-    hold_much();
-    expect_held_to_stay();
-    read_all(slow, slow_received);
-}
-
-TEST_F(TopicFlowTest, WhatItsUserHoldsOfALaneThatItPutDownStaysInMemory) {
-    hold_much();
-    slow.put_down_holding(producer.lane);
-    expect_held_to_stay();
-    read_all(slow, slow_received);
-}
-
-TEST_F(TopicFlowTest, ASubscriberThatHoldsMoreThanItsCursorCanSayIsStillReadBackTo) {
-    flood(plenty);
-    for (int turn = 0; turn < 400 && slow_received * message_bytes < direct_bytes / 2; ++turn) {
-        check(slow.hold(producer.lane, 20), slow_received);
-        slow.put_down_holding(producer.lane);
-        std::atomic<std::uint64_t>& cursor = slow.piece.cursor(producer.lane);
-        cursor.store(exclusive_cursor(exclusive_position(cursor.load()), held_units_max));
-        rounds(20);
-        stage.clock.advance_ns(5 * ns_per_ms);
-    }
-    EXPECT_GE(slow_received * message_bytes, direct_bytes / 2);
-    read_all(slow, slow_received);
-}
-
-TEST_F(TopicFlowTest, TwoSlowSubscribersAtDifferentPlacesBothReadInOrder) {
-    auto late = stage.subscriber(stage.session(), "topic://news");
-    std::uint64_t late_received = 0;
-    flood(plenty / 2);
-    check(late.drain(), late_received);  // as far as it goes without the disk
-    for (int turn = 0; turn < 40; ++turn) {
-        check(late.drain(), late_received);
-        rounds(20);
-        stage.clock.advance_ns(5 * ns_per_ms);
-    }
-    EXPECT_GT(late_received, 100U);
-    flood(plenty);
-    read_all(late, late_received);
-    read_all(slow, slow_received);
-    rest();
-    EXPECT_EQ(disk_used(), 0U);
-}
-
-TEST_F(TopicFlowTest, WhatWasOnDiskForASubscriberThatLeavesIsGivenBack) {
-    flood(plenty);
-    EXPECT_GT(disk_used(), 2 * direct_bytes);
-    ASSERT_TRUE(stage.segment->close_consumer(slow.session, slow.subscription));
-    rest();
-    EXPECT_EQ(disk_used(), 0U);
-    EXPECT_EQ(files.names(), 0U);
-    flood(plenty + 500);
-    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
 }
 
 }  // namespace
