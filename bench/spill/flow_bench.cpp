@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "bench/probes/folder.hpp"
 #include "bench/probes/ping_pong.hpp"
 #include "bench/scenarios/weir_broker.hpp"
 #include "bench/spill/figures.hpp"
@@ -29,25 +30,6 @@ struct Plan {
     std::uint64_t bytes = 2ull << 30;
     int rounds = 5;
     double seconds = 2;  // of each run of the neighbour; 0: none
-};
-
-// A directory of our own, gone with us.
-class Folder {
-public:
-    explicit Folder(const std::filesystem::path& parent) {
-        std::string pattern = parent / "weir-flow-XXXXXX";
-        if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-    }
-    const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
 };
 
 struct Latencies {
@@ -253,8 +235,8 @@ void print_all(const Measures& measures, const Plan& plan) {
 }
 
 int run(const Plan& asked) {
-    const Folder sockets(std::filesystem::temp_directory_path());
-    const Folder disk(asked.directory);
+    const Folder sockets(std::filesystem::temp_directory_path(), "weir-flow");
+    const Folder disk(asked.directory, "weir-flow");
     if (sockets.path().empty() || disk.path().empty()) {
         fmt::print(stderr, "weir-flow: cannot make a directory in {}\n", asked.directory);
         return 1;

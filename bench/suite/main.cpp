@@ -14,6 +14,7 @@
 #include <set>
 
 #include "bench/peers/system.hpp"
+#include "bench/probes/folder.hpp"
 #include "bench/suite/results.hpp"
 #include "bench/suite/runner.hpp"
 #include "bench/suite/systems.hpp"
@@ -57,25 +58,6 @@ std::vector<std::unique_ptr<System>> chosen_systems(const Options& options) {
     return all;
 }
 
-// A private folder for sockets and logs; the path must be short enough for a Unix socket.
-class Folder {
-public:
-    Folder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "weir-bench-XXXXXX");
-        if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-    }
-    const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
-
 int run(const Options& options) {
     auto systems = chosen_systems(options);
     if (options.list) {
@@ -88,7 +70,8 @@ int run(const Options& options) {
         fmt::print("not available in this build: {}\n", fmt::join(options.systems, ", "));
         return 0;
     }
-    const Folder folder;
+    // For sockets and logs; the path must be short enough for a Unix socket.
+    const Folder folder(std::filesystem::temp_directory_path(), "weir-bench");
     if (folder.path().empty()) {
         fmt::print(stderr, "bench: no private folder could be made\n");
         return 1;
