@@ -52,6 +52,7 @@ enum class WaitReason : std::uint32_t {
     disk_full = 12,         // backlog cannot flow to disk: its limit or the file system is full
     disk_error = 13,        // backlog cannot flow to disk: the disk refuses
     never_fits = 14,        // its page is larger than a limit on the way: waiting is in vain
+    pace = 15,              // its destination is above high-water: it is granted what is drained
 };
 
 // What `used` and `capacity` of a Shortage count.

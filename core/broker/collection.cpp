@@ -64,7 +64,9 @@ bool collect(Tables& tables, Lane& lane) {
     });
     if (std::find(keep.begin(), keep.end(), false) == keep.end()) return false;
     leave_counted(lane, lane.pages[count - 1].end(), count);
+    const Bytes before = lane.granted();
     free_read_pages(tables, lane, count, keep);
+    tables.destination_of(lane).drain.drained(before - lane.granted());
     return true;
 }
 

@@ -28,7 +28,8 @@ LineKind line_kind(WaitReason reason) noexcept {
     switch (reason) {
         case WaitReason::destination_limit:
         case WaitReason::rate_limit:
-        case WaitReason::depth_limit: return LineKind::destination;
+        case WaitReason::depth_limit:
+        case WaitReason::pace: return LineKind::destination;
         case WaitReason::session_limit:
         case WaitReason::user_limit: return LineKind::apart;
         default: return LineKind::broker;
@@ -62,10 +63,21 @@ bool is_memory(WaitReason reason) noexcept {
     }
 }
 
-// Ahead of need a destination is not filled to its limit either.
-bool is_scarce(const Account& destination, Bytes asked) noexcept {
-    const Bytes limit = destination.limit();
-    return limit != no_limit && destination.used() + asked + limit / 16 > limit;
+// A destination that somebody drains, and whose backlog has nowhere else to go.
+bool is_slowed_down(const Tables& tables, const Destination& destination) noexcept {
+    if (destination.policy.limit == 0 || destination.consumers.empty()) return false;
+    const bool flows = tables.has_disk && tables.disk_reason == WaitReason::none &&
+                       may_flow(destination.policy, destination.kind);
+    return !flows;
+}
+
+// Ahead of need a destination is not filled to its limit either, nor far enough to be slowed down.
+bool is_scarce(const Tables& tables, const Destination& destination, Bytes asked) noexcept {
+    const Bytes limit = destination.direct_account.limit();
+    if (limit == no_limit) return false;
+    const Bytes used = destination.direct_account.used() + asked;
+    return used + limit / 16 > limit ||
+           (is_slowed_down(tables, destination) && used > destination.policy.high_water);
 }
 
 bool within_reserve(const Account& account) noexcept { return account.used() <= account.reserve(); }
@@ -153,7 +165,7 @@ void Grants::begin(Lane& lane) {
     lane.window = page_unit;
     // relaxed: a hint for when to ask.
     tables_->slot(lane).window_bytes.store(lane.window, std::memory_order_relaxed);
-    if (!tables_->stopping && stands_back(lane, page_unit) == WaitReason::none) {
+    if (!tables_->stopping && stands_back(lane, page_unit, false) == WaitReason::none) {
         Append outcome = append_page(*tables_, lane, 1);
         if (outcome != Append::done && reclaim_for(lane, level_of(reason_of(outcome))))
             outcome = append_page(*tables_, lane, 1);
@@ -170,10 +182,15 @@ bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason)
         return false;
     }
     const Bytes needed = units_needed(request.record) * page_unit;
-    const WaitReason back = stands_back(lane, needed);
+    const bool paced = waits_for_pace(lane, request);
+    const WaitReason back = stands_back(lane, needed, paced);
     const bool in_turn = back == WaitReason::none;
     if (!in_turn && !gives_up(lane, request)) {
         reason = back;
+        return false;
+    }
+    if (paced && !may_grant_now(lane, needed)) {
+        reason = WaitReason::pace;
         return false;
     }
     // Smaller pages that are granted ahead would be skipped one by one.
@@ -186,7 +203,25 @@ bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason)
     if (!done && lane.revoked_page == 0 && gives_up(lane, request))
         done = make_room(lane, request, in_turn ? 0 : needed, reason);
     if (done) note_served(lane, lane.granted() - before);
+    if (done && paced) tables_->destination_of(lane).pace.granted(lane.granted() - before);
     return done;
+}
+
+// Is it one that waits, at a destination that is slowed down between high-water and limit?
+bool Grants::waits_for_pace(const Lane& lane, const Request& request) const {
+    if (!is_slowed_down(*tables_, tables_->destination_of(lane))) return false;
+    return request.record == 0 || (request.on_full == Overflow::block && !gives_up(lane, request));
+}
+
+bool Grants::may_grant_now(const Lane& lane, Bytes needed) {
+    Destination& destination = tables_->destination_of(lane);
+    const std::uint64_t now = tables_->clock.now_ns();
+    destination.pace.look({.use = destination.direct_account.used(),
+                           .high_water = destination.policy.high_water,
+                           .limit = destination.policy.limit,
+                           .drain = destination.drain.look(now)},
+                          now, needed);
+    return destination.pace.is_open();
 }
 
 // Would this request rather lose what is oldest than wait?
@@ -241,12 +276,12 @@ void Grants::fill_window(Lane& lane, const Request& request) {
     const Bytes record = std::max(request.record, lane.record_recent);
     const Bytes usual = record <= lane.window / 4 ? record : 0;
     const Bytes scarce = tables_->direct.root.limit() / 16;
-    const Account& destination = tables_->destination_of(lane).direct_account;
+    const Destination& destination = tables_->destination_of(lane);
     Bytes ahead = bytes_ahead(lane);
     while (ahead < lane.window) {
         const Units units = suited_units(*tables_, lane, usual, free_bytes());
         if (free_bytes() < scarce + units * page_unit ||
-            is_scarce(destination, units * page_unit) ||
+            is_scarce(*tables_, destination, units * page_unit) ||
             append_page(*tables_, lane, units) != Append::done) {
             // Less than it should have: it would ask at each record if it went on believing in its
             // window.

@@ -21,6 +21,9 @@
 // waits for what only its session or user may have is in nobody's way either, and stands in no
 // order.
 //
+// Between its high-water mark and its limit a destination is granted what its consumers drain
+// (pace.hpp), unless its backlog flows to disk. Who would not wait is not slowed down either.
+//
 // A producer that does not wait is granted, or refused at once. One whose choice it is to give up
 // the oldest (giving_up.hpp) gets what it gave up, past those who wait.
 //
@@ -101,7 +104,9 @@ private:
     bool make_room(Lane& lane, const Request& request, Bytes at_least, WaitReason& reason);
     bool append_suited(Lane& lane, Bytes record, WaitReason& reason);
     void fill_window(Lane& lane, const Request& request);
-    WaitReason stands_back(const Lane& lane, Bytes bytes) const;
+    bool waits_for_pace(const Lane& lane, const Request& request) const;
+    bool may_grant_now(const Lane& lane, Bytes needed);
+    WaitReason stands_back(const Lane& lane, Bytes bytes, bool for_pace_too) const;
     WaitReason reason_shown(LaneId lane) const;
     std::uint64_t due_of(const Destination& destination) const;
     bool may_pass_in(const WaitingLine& line, const Lane& lane, Bytes bytes) const;

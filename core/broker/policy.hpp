@@ -28,7 +28,8 @@ inline constexpr std::uint64_t reserve_default = 2 * page_unit;
 struct Policy {
     std::uint64_t limit = 0;                  // bytes of direct memory, both parts; 0: none
     std::uint64_t reserve = reserve_default;  // bytes of direct memory, always available to it
-    std::uint64_t high_water = 0;       // bytes of direct memory from which backlog flows; 0: none
+    // Bytes of direct memory from which backlog flows or producers are slowed down; 0: none.
+    std::uint64_t high_water = 0;
     std::uint64_t page_bytes = 0;       // a page class; 0: follows the lane's rate
     std::uint64_t largest_message = 0;  // payload plus envelope, bytes; 0: the broker's
     Overflow overflow = Overflow::block;

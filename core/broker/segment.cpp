@@ -384,6 +384,7 @@ void Segment::tick() {
 }
 
 void Segment::use_disk(io::Files& files, const FlowOptions& flow, std::uint64_t limit_bytes) {
+    parts_->tables.has_disk = true;
     parts_->disk = std::make_unique<Disk>(parts_->tables, files, flow, limit_bytes);
 }
 

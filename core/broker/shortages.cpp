@@ -180,6 +180,7 @@ std::string_view text_of(WaitReason reason) {
         case WaitReason::user_limit: return "a user is at its limit";
         case WaitReason::never_fits: return "a message is larger than a limit";
         case WaitReason::rate_limit: return "its rate is used up";
+        case WaitReason::pace: return "it is slowed down to what its consumers read";
         case WaitReason::depth_limit: return "it holds as many messages as it may";
         case WaitReason::disk_full: return "the spill directory is full";
         case WaitReason::disk_error: return "the spill directory cannot be written";
@@ -245,13 +246,17 @@ void note_shortage(Tables& tables, const Lane& lane, WaitReason reason) {
     Destination& destination = tables.destination_of(lane);
     ShortageState& state = destination.shortage;
     const std::uint64_t now = tables.clock.now_ns();
-    if (state.reason == reason && now - state.looked_ns < look_again_ns) return;
+    // At its pace a destination comes to its limit and back all the time.
+    const bool known =
+        state.reason == reason || (reason == WaitReason::pace && state.reason != WaitReason::none);
+    if (known && now - state.looked_ns < look_again_ns) return;
     if (state.reason == WaitReason::none) state.since_ns = now;
     state.reason = reason;
     state.looked_ns = now;
     if (reason == WaitReason::never_fits) level = in_vain_at(tables, lane, lane.record_recent);
     const Finding finding = look(tables, lane, reason, level);
     publish(tables, destination, reason, finding, state.since_ns);
+    if (reason == WaitReason::pace) return;  // it is meant to be; the statistics show it
     if (state.said_ns != 0 && now - state.said_ns < say_again_ns) return;
     state.said_ns = now;
     say(tables, lane, reason, finding);

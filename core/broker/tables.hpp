@@ -35,6 +35,7 @@
 #include "core/broker/exchange_blocks.hpp"
 #include "core/broker/limit_options.hpp"
 #include "core/broker/meter.hpp"
+#include "core/broker/pace.hpp"
 #include "core/broker/page_allocator.hpp"
 #include "core/broker/policy_set.hpp"
 #include "core/broker/spilled_runs.hpp"
@@ -307,6 +308,8 @@ struct Destination {
 
     WaitingLine line;
     Meter meter;
+    DrainRate drain;
+    Pace pace;
 
     EndedBooks ended;
     ShortageState shortage;
@@ -430,6 +433,7 @@ struct Tables {
     WaitReason disk_reason = WaitReason::none;
     Bytes growth_from = 0;  // direct memory in use at growth_from_ns
     std::uint64_t growth_from_ns = 0;
+    bool has_disk = false;
     bool direct_failed = false;  // a later slice of direct could not be allocated
 
     Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id].get() : nullptr; }

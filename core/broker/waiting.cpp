@@ -18,6 +18,11 @@ std::uint64_t& finish_of(Lane& lane, LineKind kind) noexcept {
     return kind == LineKind::destination ? lane.finish_in_destination : lane.finish_in_broker;
 }
 
+// Time mends it, and what the first in a line lacks the others lack too.
+bool is_in_time(WaitReason reason) noexcept {
+    return reason == WaitReason::rate_limit || reason == WaitReason::depth_limit;
+}
+
 }  // namespace
 
 WaitingLine& Grants::line_of(const Lane& lane, LineKind kind) {
@@ -39,14 +44,16 @@ bool Grants::contended(const Lane& lane) const {
 }
 
 // Why a request has to stand back behind those who wait; none: it need not.
-WaitReason Grants::stands_back(const Lane& lane, Bytes bytes) const {
+// `for_pace_too`: also behind those who wait for nothing but their destination's pace.
+WaitReason Grants::stands_back(const Lane& lane, Bytes bytes, bool for_pace_too) const {
     if (lane.account.reserved(bytes)) return WaitReason::none;
     const WaitingLine& line = tables_->destination_of(lane).line;
     if (!line.lanes.empty()) {
         // Who waits for time or for a depth waits for no memory.
         const WaitReason reason = reason_shown(line.lanes.front());
-        if (reason == WaitReason::destination_limit && !may_pass_in(line, lane, bytes))
-            return reason;
+        const bool in_the_way =
+            reason == WaitReason::destination_limit || (reason == WaitReason::pace && for_pace_too);
+        if (in_the_way && !may_pass_in(line, lane, bytes)) return reason;
     }
     if (may_pass_in(line_, lane, bytes)) return WaitReason::none;
     const WaitReason reason = reason_shown(line_.lanes.front());
@@ -178,7 +185,7 @@ void Grants::serve_line(const Deque<LaneId>& order) {
             granted(lane);
         } else if (reason != before && reason != WaitReason::none) {
             refused(lane, request, reason);
-        } else if (reason == WaitReason::rate_limit || reason == WaitReason::depth_limit) {
+        } else if (is_in_time(reason)) {
             return;  // what the first one lacks the others lack too
         }
     }
@@ -199,11 +206,10 @@ void Grants::serve_waiting() {
 // When the first in a destination's line that waits for time is worth looking at.
 std::uint64_t Grants::due_of(const Destination& destination) const {
     for (const LaneId id : destination.line.lanes) {
-        switch (reason_shown(id)) {
-            case WaitReason::rate_limit:
-            case WaitReason::depth_limit: return destination.meter.due_ns;
-            default: break;
-        }
+        if (tables_->lane(id)->revoked_page != 0) continue;  // it has to see that first, and asks
+        const WaitReason reason = reason_shown(id);
+        if (reason == WaitReason::pace) return destination.pace.due_ns();
+        if (is_in_time(reason)) return destination.meter.due_ns;
     }
     return never_due;
 }

@@ -36,6 +36,9 @@ std::string why(WaitReason reason) {
         case WaitReason::user_limit:
             return "the sessions of this user hold as much direct memory as one user may";
         case WaitReason::rate_limit: return "the destination's rate is used up for now";
+        case WaitReason::pace:
+            return "the destination is above its high-water mark and slowed down to what its "
+                   "consumers read";
         case WaitReason::depth_limit:
             return "the destination holds as many messages as its policy allows: consumers have to "
                    "read, or raise its max-depth";

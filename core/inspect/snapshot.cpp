@@ -358,6 +358,7 @@ const char* name_of(WaitReason reason) noexcept {
         case WaitReason::session_limit: return "the session is at its limit";
         case WaitReason::user_limit: return "the user is at its limit";
         case WaitReason::rate_limit: return "the rate is used up";
+        case WaitReason::pace: return "it is slowed down above its high-water mark";
         case WaitReason::depth_limit: return "the destination is at its depth";
         case WaitReason::disk_full: return "the spill directory is full";
         case WaitReason::disk_error: return "the spill directory cannot be written";

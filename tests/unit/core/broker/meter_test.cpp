@@ -3,6 +3,7 @@
 // Rates and depths, under a clock that stands still until it is moved.
 #include "core/broker/meter.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -213,6 +214,28 @@ TEST(Meter, ARateThatIsSetWhileAProducerSendsHoldsFromThen) {
     ASSERT_TRUE(stage.segment->set_policy("queue://a", "rate=none"));
     stage.segment->turn();
     EXPECT_EQ(producer.fill("x", 1000), 1000u) << "and no more when it is taken away";
+}
+
+TEST(Meter, AShortageOfADepthCountsMessagesAndOneOfARateNothing) {
+    SegmentStage stage;
+    ASSERT_TRUE(stage.segment->set_policy("queue://deep", "max-depth=3"));
+    ASSERT_TRUE(stage.segment->set_policy("queue://rated", "rate=100msg/s"));
+    TestProducer deep = stage.producer(stage.session(), "queue://deep");
+    TestProducer rated = stage.producer(stage.session(), "queue://rated");
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(deep.fill("x"), 3u);
+    rated.fill("x");
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_THAT(log, testing::HasSubstr("queue://deep: producers wait: it holds as many messages "
+                                        "as it may (3 of 3 messages); most"));
+    EXPECT_THAT(log,
+                testing::HasSubstr("queue://rated: producers wait: its rate is used up; most"));
+    const Shortage& shortage = stage.shared.control.destination(deep.destination).shortage;
+    EXPECT_EQ(unit_of(shortage.reason.load()), ShortageUnit::messages);
+    EXPECT_EQ(shortage.used.load(), 3u);
+    EXPECT_EQ(shortage.capacity.load(), 3u);
+    EXPECT_EQ(stage.shared.control.destination(rated.destination).shortage.capacity.load(), 0u);
+    EXPECT_EQ(unit_of(WaitReason::destination_limit), ShortageUnit::bytes);
 }
 
 }  // namespace

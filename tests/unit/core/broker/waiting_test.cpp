@@ -100,8 +100,8 @@ Share share_at_limit(std::uint64_t limit, std::size_t large_bytes, int which_fir
         while (!waits(large) && large.send(text)) {
         }
         const bool small_first = which_first == 0 ? step % 2 == 0 : which_first == 1;
-        const Texts got = worker.take(small_first ? small.lane : large.lane, 32);
-        if (got.empty()) worker.take(small_first ? large.lane : small.lane, 32);
+        const Texts got = worker.take(small_first ? small.lane : large.lane, 4);
+        if (got.empty()) worker.take(small_first ? large.lane : small.lane, 4);
         worker.acknowledge_all();
         stage.segment->turn();
         if (step == steps / 4) began = {small.writer.tail(), large.writer.tail()};
