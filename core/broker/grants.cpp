@@ -7,6 +7,7 @@
 #include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/giving_up.hpp"
+#include "core/broker/idle_tails.hpp"
 #include "core/broker/limits.hpp"
 #include "core/broker/retraction.hpp"
 #include "core/broker/shortages.hpp"
@@ -381,11 +382,13 @@ bool Grants::reclaim_for(Lane& lane, LimitLevel level) {
         return !counts_at(*tables_, lane, level, *other) || keeps_all(*other, of_broker);
     });
     freed = retract(*tables_, lanes) || freed;
-    // Idle tails. Of the broker's memory the smallest page is only worth taking inside the
-    // destination that waits: elsewhere it is what a reserve is for.
+    // Idle tails. Of the broker's memory the smallest page of another destination is only worth
+    // taking if its producer sleeps: one that is at work would need it again at once.
+    const std::uint64_t now = tables_->clock.now_ns();
     std::erase_if(lanes, [&](const Lane* other) {
         const bool small = other->pages.empty() || other->pages.back().units == 1;
-        return of_broker && small && other->destination != lane.destination;
+        return of_broker && small && other->destination != lane.destination &&
+               now - other->asked_ns < ns_per_s;
     });
     if (revoke(*tables_, lanes)) {
         for (Lane* const other : lanes) {
@@ -394,6 +397,7 @@ bool Grants::reclaim_for(Lane& lane, LimitLevel level) {
             step(*other);
         }
     }
+    freed = take_read_tails(*tables_, lanes) || freed;
     return freed;
 }
 

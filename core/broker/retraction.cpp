@@ -41,8 +41,6 @@ std::optional<std::size_t> last_needed(const Tables& tables, const Lane& lane) {
 bool may_revoke(Tables& tables, Lane& lane) {
     if (!lane.live() || lane.cell == nullptr || lane.revoked_page != 0 || lane.pages.empty())
         return false;
-    // An exclusive reader stands in the page and follows its link: there the page could not go.
-    if (!lane.attachments.empty()) return false;
     const auto named = producer_page_index(tables, lane);
     if (!named || *named + 1 != lane.pages.size() || anything_unread(tables, lane)) return false;
     std::byte* const first = tables.pages.bytes(lane.pages.back().ref) + page_header_bytes;

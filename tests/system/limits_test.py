@@ -2,7 +2,8 @@
 """Full memory of each kind: what does not fit waits or is refused with a reason, the rest goes on.
 
 ONE_SHOT sends many messages, each by a process of its own; CROWD sends from many producers at once;
-what each destination holds is watched from outside, without the books (stage.py).
+SLEEPERS are many producers that send one message each and sleep; what each destination holds is
+watched from outside, without the books (stage.py).
 """
 import os
 import subprocess
@@ -12,6 +13,7 @@ from stage import FAILED, LIMIT, OK, until
 
 ONE_SHOT = os.environ["ONE_SHOT"]
 CROWD = os.environ["CROWD"]
+SLEEPERS = os.environ["SLEEPERS"]
 MIB = 1 << 20
 
 
@@ -120,6 +122,34 @@ class Limits(stage.SystemTest):
                            "--timeout", "10s")
         self.assertEqual(done.returncode, OK, done.stderr)
         self.assertLessEqual(broker.destination("queue://idle")["direct_bytes"], 6 * MIB)
+
+    def test_two_thousand_producers_of_a_topic_that_sent_once_and_sleep_stop_nobody(self):
+        broker = self.broker("--direct", "12M", "--heap", "64M")
+        out = self.folder() / "read"
+        with out.open("wb") as file:
+            reader = self.spawn(broker, "recv", "topic://quiet", "--follow", stdout=file)
+        broker.await_consumers("topic://quiet", 1)
+        sleepers = subprocess.Popen([SLEEPERS, broker.name, "topic://quiet", "20", "100"],
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.end_process, sleepers)
+        self.assertEqual(sleepers.stdout.readline(), b"ready\n")
+        until(lambda: broker.destination("topic://quiet")["messages_out"] == 2000)
+        self.assertGreater(broker.destination("topic://quiet")["direct_bytes"], 7 * MIB)
+        done = broker.weir("send", "queue://busy", "--count", "9000", "--size", "1000",
+                           "--timeout", "20s")
+        self.assertEqual(done.returncode, OK, done.stderr)
+        self.assertLess(broker.destination("topic://quiet")["direct_bytes"], 3 * MIB)
+        self.assertEqual(broker.weir("doctor").returncode, OK)
+        # Who sends again gets a page again, and the reader goes on there.
+        self.assertEqual(len(broker.drain("queue://busy")), 9000)
+        sleepers.stdin.write(b"\n")
+        sleepers.stdin.flush()
+        self.assertEqual(sleepers.stdout.readline(), b"ready\n")
+        until(lambda: broker.destination("topic://quiet")["messages_out"] == 4000)
+        done = broker.weir("doctor")
+        self.assertEqual(done.returncode, OK, done.stdout)
+        self.end_process(reader)
+        self.assertEqual(out.read_bytes(), b"one\n" * 4000)
 
     def test_no_more_producers_and_consumers_than_the_policy_says(self):
         broker = self.broker()
