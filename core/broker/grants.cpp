@@ -168,7 +168,7 @@ void Grants::begin(Lane& lane) {
     tables_->slot(lane).window_bytes.store(lane.window, std::memory_order_relaxed);
     if (!tables_->stopping && stands_back(lane, page_unit, false) == WaitReason::none) {
         Append outcome = append_page(*tables_, lane, 1);
-        if (outcome != Append::done && reclaim_for(lane, level_of(reason_of(outcome))))
+        if (outcome != Append::done && reclaim_for(lane, level_of(reason_of(outcome)), true))
             outcome = append_page(*tables_, lane, 1);
         if (outcome == Append::done) note_served(lane, page_unit);
     }
@@ -199,7 +199,9 @@ bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason)
     if (request.record != 0) retract(*tables_, alone);
     const Bytes before = lane.granted();
     bool done = in_turn && append_suited(lane, request.record, reason);
-    if (!done && in_turn && reclaim_for(lane, level_of(reason)) && lane.revoked_page == 0)
+    // Who wants an answer now cannot first learn that its own page was taken.
+    const bool own_too = request.blocked && !gives_up(lane, request);
+    if (!done && in_turn && reclaim_for(lane, level_of(reason), own_too) && lane.revoked_page == 0)
         done = append_suited(lane, request.record, reason);
     if (!done && lane.revoked_page == 0 && gives_up(lane, request))
         done = make_room(lane, request, in_turn ? 0 : needed, reason);
@@ -365,7 +367,7 @@ bool Grants::keeps_all(const Lane& lane, bool reserves_too) const {
 
 // Makes room at the cost of what others were granted and do not use, among those whose memory
 // counts at the level that is full. True: it may be worth trying again.
-bool Grants::reclaim_for(Lane& lane, LimitLevel level) {
+bool Grants::reclaim_for(Lane& lane, LimitLevel level, bool own_too) {
     const bool of_broker = level != LimitLevel::destination && level != LimitLevel::session &&
                            level != LimitLevel::user;
     const Reclaimed once{of_broker ? LimitLevel::broker : level,
@@ -386,6 +388,7 @@ bool Grants::reclaim_for(Lane& lane, LimitLevel level) {
     // taking if its producer sleeps: one that is at work would need it again at once.
     const std::uint64_t now = tables_->clock.now_ns();
     std::erase_if(lanes, [&](const Lane* other) {
+        if (other == &lane && !own_too) return true;
         const bool small = other->pages.empty() || other->pages.back().units == 1;
         return of_broker && small && other->destination != lane.destination &&
                now - other->asked_ns < ns_per_s;

@@ -119,7 +119,7 @@ private:
     void leave(Lane& lane);
     void serve_line(const Deque<LaneId>& order);
     bool keeps_all(const Lane& lane, bool reserves_too) const;
-    bool reclaim_for(Lane& lane, LimitLevel level);
+    bool reclaim_for(Lane& lane, LimitLevel level, bool own_too);
     void granted(Lane& lane);
     void refused(Lane& lane, const Request& request, WaitReason reason);
     void wait(Lane& lane, LineKind kind);

@@ -110,5 +110,24 @@ TEST(IdleTails, WhatIsUnreadOrHeldOrLookedAtStays) {
     }
 }
 
+TEST(IdleTails, WhoAsksOnceIsAnsweredWithAPageAndNotWithTheLossOfItsOwn) {
+    SegmentStage stage(1 << 20);
+    const std::string kilobyte(1000, 'k');
+    TestProducer ring = stage.producer(stage.session(), "topic://a");
+    ring.on_full = Overflow::drop_oldest;
+    TestSubscriber subscriber = stage.subscriber(stage.session(), "topic://a");
+    TestProducer other = stage.producer(stage.session(), "topic://a");
+    ASSERT_EQ(ring.fill(kilobyte, 4), 4u) << "a page's worth";
+    ASSERT_EQ(subscriber.drain().size(), 4u);
+    other.fill(kilobyte);
+    other.stop_asking();
+    const std::uint64_t bytes = record_bytes(0, kilobyte.size());
+    ASSERT_EQ(ring.writer.advance(bytes), ClaimStatus::no_grant);
+    ring.ask(bytes);
+    stage.segment->turn();
+    EXPECT_EQ(ring.writer.advance(bytes), ClaimStatus::ok);
+    EXPECT_GT(subscriber.dropped(), 0u);
+}
+
 }  // namespace
 }  // namespace weir::test
