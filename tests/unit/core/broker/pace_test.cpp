@@ -76,6 +76,34 @@ TEST(Pace, ADestinationBelowItsHighWaterMarkIsNotSlowedDown) {
     EXPECT_TRUE(pace.is_open());
     pace.granted(90 * mib);
     EXPECT_TRUE(pace.is_open());
+    // And what it was granted there is not owed when it is above again.
+    pace.look({.use = 99 * mib, .high_water = 70 * mib, .limit = 100 * mib}, ns_per_s + 1, 0);
+    EXPECT_TRUE(pace.is_open());
+}
+
+TEST(Pace, WhatCameDueBeforeADestinationFellBelowItsMarkIsNotSavedUp) {
+    const PaceInput above{
+        .use = 71 * mib, .high_water = 70 * mib, .limit = 100 * mib, .drain = 100 * mib};
+    Pace pace;
+    pace.look(above, ns_per_s, 4096);
+    ASSERT_TRUE(pace.is_open()) << "a moment's worth";
+    pace.look({.use = 70 * mib, .high_water = 70 * mib, .limit = 100 * mib}, ns_per_s, 4096);
+    pace.look(above, ns_per_s, 4096);
+    EXPECT_FALSE(pace.is_open());
+}
+
+TEST(Pace, OnceTheLargestThatWaitedIsGrantedOnlyAMomentsWorthIsSavedUpAgain) {
+    const PaceInput input{
+        .use = 90 * mib, .high_water = 70 * mib, .limit = 100 * mib, .drain = 100 * mib};
+    std::uint64_t now = ns_per_s;
+    Pace pace;
+    pace.look(input, now, 30 * mib);
+    pace.look(input, now += 10 * ns_per_s, 30 * mib);
+    ASSERT_TRUE(pace.is_open());
+    pace.granted(30 * mib);
+    for (int step = 0; step < 1000; ++step) pace.look(input, now += ns_per_ms, 4096);
+    pace.look(input, now, 4 * mib);
+    EXPECT_FALSE(pace.is_open());
 }
 
 TEST(Pace, FallsFromEverythingAtTheHighWaterMarkToTheDrainAndBelow) {
