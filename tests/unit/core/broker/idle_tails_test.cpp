@@ -110,21 +110,132 @@ TEST(IdleTails, WhatIsUnreadOrHeldOrLookedAtStays) {
     }
 }
 
+// Memory stands still at the limit, and nobody is slowed down before it.
+constexpr const char* at_its_limit = "limit=512KiB\nhigh-water=512KiB";
+
+// Presses on memory until nothing more is to be had.
+void press(Quiet& quiet, std::string_view destination = "topic://quiet") {
+    quiet.stage.clock.advance_ns(2 * ns_per_s);
+    TestProducer busy = quiet.stage.producer(quiet.session, destination);
+    busy.fill(std::string(1000, 'k'));
+    busy.stop_asking();
+}
+
+// What a subscriber reads, without what `press` has sent.
+Texts read_of_sleepers(Quiet& quiet, TestSubscriber& subscriber) {
+    Texts texts = quiet.read_by(subscriber);
+    std::erase_if(texts, [](const std::string& text) { return text.front() == 'k'; });
+    return texts;
+}
+
+TEST(IdleTails, AProducerThatIsBuildingAMessageKeepsItsPageThoughAllBeforeIsRead) {
+    Quiet quiet(sized(1 << 20, false));
+    ASSERT_TRUE(quiet.stage.segment->set_policy("topic://quiet", at_its_limit));
+    quiet.add(1);
+    TestProducer& sleeper = quiet.sleepers[0];
+    std::byte* const record = sleeper.claim(5);
+    ASSERT_NE(record, nullptr);
+    quiet.read_by(quiet.one);
+    quiet.read_by(quiet.other);
+    const PageRef page = sleeper.slot().first_page.load();
+    press(quiet);
+    ASSERT_EQ(sleeper.slot().first_page.load(), page);
+    std::memcpy(record + commit_word_bytes, "later", 5);
+    sleeper.writer.commit(record, commit_word(RecordKind::message, 0, 5));
+    EXPECT_EQ(read_of_sleepers(quiet, quiet.one), Texts{"later"});
+    EXPECT_EQ(read_of_sleepers(quiet, quiet.other), Texts{"later"});
+}
+
+TEST(IdleTails, WhatASleeperSendsAfterItLostItsPageIsKeptForThoseWhoHaveNotRead) {
+    Quiet quiet(sized(1 << 20, false));
+    ASSERT_TRUE(quiet.stage.segment->set_policy("topic://quiet", at_its_limit));
+    quiet.add(1);
+    TestProducer& sleeper = quiet.sleepers[0];
+    quiet.read_by(quiet.one);
+    quiet.read_by(quiet.other);
+    press(quiet);
+    ASSERT_EQ(sleeper.slot().first_page.load(), 0u);
+    EXPECT_EQ(read_of_sleepers(quiet, quiet.one), Texts{});
+    EXPECT_EQ(read_of_sleepers(quiet, quiet.other), Texts{});
+    EXPECT_EQ(quiet.stage.books(sleeper.destination).depth_messages.load(), 0u);
+    ASSERT_TRUE(sleeper.send("again"));
+    sleeper.stop_asking();
+    for (int more = 0; more < 2; ++more) {
+        press(quiet);
+        ASSERT_NE(sleeper.slot().first_page.load(), 0u);
+    }
+    EXPECT_EQ(read_of_sleepers(quiet, quiet.one), Texts{"again"});
+    press(quiet);
+    ASSERT_NE(sleeper.slot().first_page.load(), 0u);
+    EXPECT_EQ(read_of_sleepers(quiet, quiet.other), Texts{"again"});
+    press(quiet);
+    EXPECT_EQ(sleeper.slot().first_page.load(), 0u);
+}
+
+TEST(IdleTails, WhoMeetsAMarkOnAPageThatStaysAfterAllIsSentThereAgain) {
+    Quiet quiet(sized(1 << 20, false));
+    ASSERT_TRUE(quiet.stage.segment->set_policy("topic://quiet", at_its_limit));
+    quiet.add(1);
+    TestProducer& sleeper = quiet.sleepers[0];
+    quiet.read_by(quiet.other);
+    quiet.one.drain(~std::size_t{0}, true);
+    const SignalsView& signals = quiet.stage.shared.signals;
+    auto& ready = signals.head().ready[sleeper.lane];
+    std::atomic<std::uint32_t>& word = signals.destination(sleeper.destination).word;
+    quiet.stage.settle_turns();
+    ready.store(0);
+    const std::uint32_t asleep = word.load() + 1;
+    word.store(asleep);
+    press(quiet);
+    ASSERT_NE(sleeper.slot().first_page.load(), 0u);
+    EXPECT_EQ(ready.load(), 1u);
+    EXPECT_NE(word.load(), asleep);
+}
+
+TEST(IdleTails, WhoIsAtWorkKeepsASmallPageAndSoDoesADestinationWithinItsReserve) {
+    Quiet quiet(sized(4 << 20, false));
+    ASSERT_TRUE(quiet.stage.segment->set_policy("topic://kept", "reserve=64KiB"));
+    TestSubscriber reader = quiet.stage.subscriber(quiet.stage.session(), "topic://kept");
+    TestProducer kept = quiet.stage.producer(quiet.session, "topic://kept");
+    ASSERT_TRUE(kept.send("kept"));
+    kept.stop_asking();
+    ASSERT_EQ(reader.drain().size(), 1u);
+    for (int number = 1; number <= 20; ++number) quiet.add(number);
+    quiet.read_by(quiet.one);
+    quiet.read_by(quiet.other);
+    const auto pages = [&] {
+        return std::count_if(quiet.sleepers.begin(), quiet.sleepers.end(),
+                             [](auto& one) { return one.slot().first_page.load() != 0; });
+    };
+    TestProducer busy = quiet.stage.producer(quiet.session, "queue://busy");
+    busy.fill(std::string(1000, 'k'));
+    EXPECT_EQ(pages(), 20) << "all of them were at work a moment ago";
+    press(quiet, "queue://busy");
+    EXPECT_LE(pages(), 2);
+    EXPECT_NE(kept.slot().first_page.load(), 0u);
+}
+
 TEST(IdleTails, WhoAsksOnceIsAnsweredWithAPageAndNotWithTheLossOfItsOwn) {
     SegmentStage stage(1 << 20);
     const std::string kilobyte(1000, 'k');
+    const std::string larger(2000, 'l');
     TestProducer ring = stage.producer(stage.session(), "topic://a");
     ring.on_full = Overflow::drop_oldest;
     TestSubscriber subscriber = stage.subscriber(stage.session(), "topic://a");
     TestProducer other = stage.producer(stage.session(), "topic://a");
-    ASSERT_EQ(ring.fill(kilobyte, 4), 4u) << "a page's worth";
-    ASSERT_EQ(subscriber.drain().size(), 4u);
     other.fill(kilobyte);
     other.stop_asking();
-    const std::uint64_t bytes = record_bytes(0, kilobyte.size());
+    stage.segment->turn();  // nobody stands in a line any more
+    ASSERT_EQ(ring.fill(kilobyte, 3), 3u) << "a larger one does not fit behind them";
+    ASSERT_EQ(subscriber.hold(ring.lane, 3).size(), 3u);
+    subscriber.piece.cursor(ring.lane).store(subscriber.readers.begin()->second.position());
+    subscriber.put_down();
+    const std::uint64_t bytes = record_bytes(0, larger.size());
     ASSERT_EQ(ring.writer.advance(bytes), ClaimStatus::no_grant);
+    const std::uint32_t steps = ring.slot().grants.load();
     ring.ask(bytes);
     stage.segment->turn();
+    EXPECT_EQ(ring.slot().grants.load(), steps + 1);
     EXPECT_EQ(ring.writer.advance(bytes), ClaimStatus::ok);
     EXPECT_GT(subscriber.dropped(), 0u);
 }

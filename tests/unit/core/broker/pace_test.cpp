@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/fake_files.hpp"
 #include "tests/support/segment_stage.hpp"
 
 namespace weir::broker {
@@ -183,6 +184,7 @@ TEST(Pace, ARequestThatNeedsMoreThanAMomentsWorthGetsItInTimeAlsoWhenSmallerOnes
     std::uint64_t looks = 0;
     std::uint64_t passed = 0;
     for (pace.look(input, now, 30 * mib); !pace.is_open(); pace.look(input, now, 30 * mib)) {
+        ASSERT_LT(looks, 1000u) << "it never gets it";
         ASSERT_GT(pace.due_ns(), now) << "there is a next time";
         ASSERT_LE(pace.due_ns(), now + pace_look_most_ns);
         now = pace.due_ns();
@@ -313,6 +315,12 @@ TEST(SlowedDown, ItsLimitIsReachedAllTheSameIfNobodyReads) {
     EXPECT_GT(slowed.stage.direct_used() + page_class_max / 16, 4u << 20);
 }
 
+// A destination that is filled by somebody who is not slowed down comes to its limit at once.
+bool comes_to_its_limit(test::SegmentStage& stage, test::TestProducer& producer) {
+    producer.fill(kilobyte, 8192);
+    return stage.direct_used() + page_class_max / 16 > 4 << 20;
+}
+
 TEST(SlowedDown, WhoWouldNotWaitIsNotHeldBackNorIsADestinationThatNobodyReads) {
     for (const bool read : {false, true}) {
         test::SegmentStage stage(16 << 20);
@@ -323,10 +331,81 @@ TEST(SlowedDown, WhoWouldNotWaitIsNotHeldBackNorIsADestinationThatNobodyReads) {
             producer.on_full = Overflow::drop_newest;
             stage.worker(session, "queue://a", 16);
         }
-        producer.fill(kilobyte);
+        EXPECT_TRUE(comes_to_its_limit(stage, producer)) << read;
         EXPECT_EQ(producer.slot().reason.load(), WaitReason::destination_limit) << read;
-        EXPECT_GT(stage.direct_used() + page_class_max / 16, 4u << 20) << read;
     }
+}
+
+TEST(SlowedDown, ATopicThatLosesItsOldestForASlowSubscriberIsNotHeldBack) {
+    test::SegmentStage stage(16 << 20);
+    ASSERT_TRUE(stage.segment->set_policy(
+        "topic://a", "limit=4MiB\nhigh-water=2MiB\nslow-subscriber=drop-oldest"));
+    const std::uint32_t session = stage.session();
+    test::TestProducer producer = stage.producer(session, "topic://a");
+    stage.subscriber(session, "topic://a");
+    EXPECT_TRUE(comes_to_its_limit(stage, producer));
+    EXPECT_FALSE(waits(producer));
+}
+
+TEST(SlowedDown, ADestinationThatFlowsToDiskIsNotHeldBack) {
+    test::SegmentStage stage(16 << 20);
+    test::FakeFiles files(stage.clock);
+    FlowOptions options;
+    options.directory = "/spill";
+    options.limit_bytes = 1ull << 30;
+    stage.segment->use_disk(files, options, 1ull << 30);
+    ASSERT_TRUE(stage.segment->set_policy("queue://a", "limit=4MiB\nhigh-water=2MiB"));
+    const std::uint32_t session = stage.session();
+    test::TestProducer producer = stage.producer(session, "queue://a");
+    stage.worker(session, "queue://a", 16);
+    std::size_t sent = 0;
+    for (int turn = 0; turn < 4096 && !waits(producer); ++turn) {
+        sent += producer.fill(kilobyte, 64);
+        files.deliver([&](io::Token token, std::int32_t result) {
+            stage.segment->disk_completed(token, result);
+        });
+        stage.segment->turn();
+    }
+    EXPECT_GT(sent, 4096u);
+    EXPECT_NE(producer.slot().reason.load(), WaitReason::pace);
+}
+
+TEST(SlowedDown, WhoWouldNotWaitDoesNotStandBehindThoseWhoWaitForTheirPace) {
+    Slowed slowed;
+    slowed.producer.fill(kilobyte);
+    ASSERT_TRUE(waits(slowed.producer));
+    ASSERT_EQ(slowed.producer.slot().reason.load(), WaitReason::pace);
+    test::TestProducer other = slowed.stage.producer(slowed.session, "queue://a");
+    other.on_full = Overflow::drop_newest;
+    EXPECT_TRUE(comes_to_its_limit(slowed.stage, other));
+}
+
+TEST(SlowedDown, ItIsShownAndStandsInNoLogAndDoesNotHideTheLimitThatIsMetNowAndThen) {
+    Slowed slowed;
+    const Shortage& shortage =
+        slowed.stage.shared.control.destination(slowed.producer.destination).shortage;
+    testing::internal::CaptureStderr();
+    slowed.producer.fill(kilobyte);
+    ASSERT_EQ(slowed.producer.slot().reason.load(), WaitReason::pace);
+    EXPECT_EQ(shortage.reason.load(), WaitReason::pace);
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+    testing::internal::CaptureStderr();
+    slowed.run(10 * ns_per_s, 0);
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("queue://a"), std::string::npos);
+    ASSERT_EQ(shortage.reason.load(), WaitReason::destination_limit);
+    // There is room again, at its pace.
+    slowed.worker.take(slowed.producer.lane, 64);
+    slowed.worker.acknowledge_all();
+    for (int turn = 0; turn < 100 && slowed.producer.slot().reason.load() != WaitReason::pace;
+         ++turn) {
+        slowed.producer.fill(kilobyte);
+        slowed.stage.segment->turn();
+        slowed.worker.take(slowed.producer.lane, 64);
+        slowed.worker.acknowledge_all();
+        slowed.stage.clock.advance_ns(100'000);
+    }
+    ASSERT_EQ(slowed.producer.slot().reason.load(), WaitReason::pace);
+    EXPECT_EQ(shortage.reason.load(), WaitReason::destination_limit);
 }
 
 }  // namespace
