@@ -29,7 +29,7 @@
 namespace weir {
 
 inline constexpr std::uint64_t control_magic = 0x314c4f5254'4e4f43;  // "CONTROL1", little endian
-inline constexpr std::uint32_t layout_version = 4;
+inline constexpr std::uint32_t layout_version = 5;
 inline constexpr std::size_t name_bytes = 256;  // 255 characters and a zero
 
 enum class SlotState : std::uint32_t { free = 0, live = 1, closed = 2, quarantined = 3, ended = 4 };

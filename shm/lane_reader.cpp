@@ -36,7 +36,23 @@ bool LaneReader::next_page(std::atomic<PageRef>* entering) noexcept {
         return false;
     }
     stand(next, 0);
+    // relaxed: written before the link that led here.
+    lost_ += pages_.slot(next).lost.load(std::memory_order_relaxed);
     return true;
+}
+
+std::uint64_t LaneReader::lost_here() const noexcept {
+    // relaxed: written before the link by which this page was found.
+    const std::uint64_t lost = pages_.slot(page_).lost.load(std::memory_order_relaxed);
+    if (lost == 0) return 0;
+    Position first = start_ + page_header_bytes;
+    while (first < position_) {
+        // SYNC(published) acquire: only the word's own lengths are used.
+        const std::uint64_t word = word_at(origin_ + first).load(std::memory_order_acquire);
+        if (!is_skip(word) || !record_fits(word, position_ - first)) return 0;
+        first += record_bytes_of(word);
+    }
+    return lost;
 }
 
 // Everything but a message at the position. Bounded: each turn passes a record or a page.

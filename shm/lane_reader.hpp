@@ -15,6 +15,8 @@
 #ifndef WEIR_SHM_LANE_READER_HPP
 #define WEIR_SHM_LANE_READER_HPP
 
+#include <utility>
+
 #include "shm/control.hpp"
 #include "shm/exchange.hpp"
 #include "shm/prefetch.hpp"
@@ -131,6 +133,13 @@ public:
         return is_out(pages_.slot(page).state.load(std::memory_order_relaxed));
     }
 
+    // Messages that are missing between those passed so far and what is looked at now: the marks of
+    // the pages entered since it was asked last (PageSlot.lost).
+    std::uint64_t take_lost() noexcept { return std::exchange(lost_, 0); }
+    // The same for a reader that stands at a message without having come there: what is missing
+    // directly before it, if it is the first one of its page.
+    std::uint64_t lost_here() const noexcept;
+
     // Goes to the next page if there is one. False: this is the last page for now.
     bool next_page(std::atomic<PageRef>* entering) noexcept;
 
@@ -146,6 +155,7 @@ private:
     PageRef page_ = 0;
     LaneId lane_ = 0;
     std::uint64_t damaged_ = 0;
+    std::uint64_t lost_ = 0;
 };
 
 }  // namespace weir

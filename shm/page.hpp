@@ -28,10 +28,10 @@ namespace weir {
 // In `control`, one per 4 KiB unit of the direct region; only the slot of a page's first unit is
 // used.
 //
-//      0          8        12       16      20      24             32
-//      +----------+--------+--------+-------+-------+--------------+
-//      | start    | next   | units  | lane  | state | lane's birth |
-//      +----------+--------+--------+-------+-------+--------------+
+//      0          8        12       16      20      24             28     32
+//      +----------+--------+--------+-------+-------+--------------+------+
+//      | start    | next   | units  | lane  | state | lane's birth | lost |
+//      +----------+--------+--------+-------+-------+--------------+------+
 enum class PageState : std::uint32_t {
     free = 0,
     granted = 1,      // linked in its lane's chain, or about to be
@@ -59,7 +59,10 @@ struct PageSlot {
     std::atomic<std::uint32_t> units;  // length in page_unit
     std::atomic<LaneId> lane;
     std::atomic<PageState> state;
-    std::atomic<std::uint64_t> lane_birth;  // which use of that lane slot
+    std::atomic<std::uint32_t> lane_birth;  // which use of that lane slot, modulo 2^32
+    // The mark of a gap: so many messages of the lane lay directly before this page, in pages that
+    // could not be read back from disk. Set before the page before it leads here.
+    std::atomic<std::uint32_t> lost;
 };
 static_assert(sizeof(PageSlot) == 32);
 

@@ -85,10 +85,11 @@ RangeStatus SharedReader::claim(const ClaimsView& claims, ConsumerCell& cell, In
     const CursorWord seen = claims.cursor(lane_).load(std::memory_order_acquire);
     const Position position = cursor_position(seen);
     if (position == 0 || !find(position)) return RangeStatus::empty;
+    reader_.take_lost();  // of an earlier look, which the cursor did not follow
     const RecordView first = reader_.look(&cell.entering);
     if (!first) return RangeStatus::empty;
 
-    range = {.reader = reader_, .from = first.position};
+    range = {.reader = reader_, .from = first.position, .lost = reader_.take_lost()};
     measure(pages_, range, limit, bytes);
     if (range.count == 0) return range.more ? RangeStatus::empty : RangeStatus::lost;
     write_note(note, lane_, range);

@@ -24,7 +24,8 @@ struct ClaimedRange {
     Position from = 0;
     Position to = 0;
     std::uint32_t count = 0;
-    bool more = false;  // something was visible behind the range
+    bool more = false;       // something was visible behind the range
+    std::uint64_t lost = 0;  // messages of the lane that are missing directly before it
 };
 
 enum class RangeStatus {

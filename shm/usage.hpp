@@ -39,7 +39,7 @@ struct PartsUsage {
     Usage consumer;  // pages read back for consumers; subscriptions
 };
 
-// Why backlog cannot leave memory for the disk now; the numbers are those of io/spill_trouble.hpp.
+// Why backlog cannot leave memory for the disk now: the reasons of io/spill_trouble.hpp.
 enum class DiskTrouble : std::uint32_t {
     none = 0,
     limit = 1,        // as much is on disk as may be

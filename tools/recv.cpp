@@ -60,6 +60,7 @@ private:
     Next drained(std::optional<Message>& message);
     Next lost(ReceiveError error);
     Next gave_up(int code, const std::string& sentence);
+    Result<void, Error<OutputEnd>> tell_gap(std::uint64_t lost);
     void tell_losses() const;
 
     const RecvPlan& plan_;
@@ -68,6 +69,7 @@ private:
     Output& output_;
     Progress progress_;
     std::uint64_t idle_since_ns_ = monotonic_ns();
+    std::uint64_t lost_told_ = 0;
     int code_ = exit_ok;
 };
 
@@ -87,6 +89,8 @@ int Receiving::run() {
         }
         idle_since_ns_ = 0;
         const std::uint64_t bytes = message->bytes().size();
+        if (const std::uint64_t lost = message->lost_before())
+            if (auto out = tell_gap(lost); !out) return ended(out.error());
         if (auto out = output_.put(*message); !out) return ended(out.error());
         progress_.count(bytes);
     }
@@ -96,12 +100,24 @@ int Receiving::run() {
     return code_;
 }
 
-// What did not come and never will, which the output does not show.
+// Behind all that came before the gap, and before the first that came after it.
+Result<void, Error<OutputEnd>> Receiving::tell_gap(std::uint64_t lost) {
+    if (auto out = output_.flush(); !out) return out;
+    progress_.idle();
+    tell("recv", fmt::format("{} messages are missing before number {}: their pages could not be "
+                             "read back from disk",
+                             lost, progress_.messages() + 1));
+    lost_told_ += lost;
+    return {};
+}
+
+// What did not come and never will, and was not told where it was missing: other consumers met the
+// gap, or nothing came behind it.
 void Receiving::tell_losses() const {
     const ConsumerCounts counts = consumer_.counts();
-    if (counts.lost != 0)
-        tell("recv",
-             fmt::format("{} messages are lost: their pages could not be read back", counts.lost));
+    if (counts.lost > lost_told_)
+        tell("recv", fmt::format("{} messages are lost: their pages could not be read back",
+                                 counts.lost - lost_told_));
     if (counts.dropped != 0)
         tell("recv", fmt::format("{} messages were given up to make room", counts.dropped));
 }

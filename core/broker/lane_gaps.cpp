@@ -33,6 +33,46 @@ Position first_out(const Lane& lane, Position from) {
     return first;
 }
 
+// Tells those who would have read them.
+void show_lost(Tables& tables, const Lane& lane, Position before, std::uint32_t messages) {
+    const auto show = [&](std::uint32_t subscription) {
+        // relaxed: a number for people and for the consumer, read alone.
+        tables.control.subscription(subscription)
+            .lost.fetch_add(messages, std::memory_order_relaxed);
+    };
+    const Destination& destination = tables.destination_of(lane);
+    if (destination.kind == DestinationKind::queue)
+        for (const std::uint32_t consumer : destination.consumers) show(consumer);
+    for (const Attachment& attachment : lane.attachments)
+        if (attachment.cursor < before) show(attachment.subscription);
+}
+
+// J3: what is missing between a page and the one before it, if nothing is out between them. Both
+// know how many messages of the lane lie before them. `back`: the page was out itself, and what is
+// missing before it may have been counted when it came before.
+void mark_lost(Tables& tables, Lane& lane, std::size_t index, bool back) {
+    if (index == 0 || index >= lane.pages.size()) return;
+    const Page& before = lane.pages[index - 1];
+    const Page& page = lane.pages[index];
+    if (page.start <= lane.unneeded_to || gap_between(lane, before.end(), page.start)) return;
+    const std::uint64_t missing = less(
+        page.messages_before, before.messages_before + page_content(tables.pages, before).messages);
+    const auto lost = static_cast<std::uint32_t>(std::min<std::uint64_t>(missing, 0xffffffff));
+    std::atomic<std::uint32_t>& mark = tables.control.page(page.ref).lost;
+    // relaxed: the broker's own word.
+    const std::uint32_t marked = mark.load(std::memory_order_relaxed);
+    if (lost == marked) return;
+    // relaxed: visible with the link that leads here (page_linked).
+    mark.store(lost, std::memory_order_relaxed);
+    if (lost < marked || (back && page.start <= lane.lost_counted_to)) return;
+    lane.lost_counted_to = std::max(lane.lost_counted_to, page.start);
+    // Its producer writes where these counts are read: no more is lost than there was.
+    const auto added = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(lost - marked, less(lane.counted.messages, lane.damaged)));
+    lane.damaged += added;
+    show_lost(tables, lane, page.start, added);
+}
+
 // How far a subscription's user may hold messages. Exact behind the membarrier of whoever takes a
 // page out, elsewhere a hint. A lie keeps pages of this lane in memory.
 Position held_to(const Tables& tables, const Lane& lane, const Attachment& attachment) {
@@ -132,7 +172,7 @@ void drop_unneeded(Tables& tables, Lane& lane) {
         dropped = true;
     }
     if (!dropped) return;
-    lane.lost_counted_to = std::max(lane.lost_counted_to, std::min(lowest, lane.next_start));
+    lane.unneeded_to = std::max(lane.unneeded_to, std::min(lowest, lane.next_start));
     for (std::size_t index = 0; index + 1 < lane.pages.size(); ++index) {
         if (lane.pages[index].end() >= lowest) break;
         link_onward(tables, lane, index);
@@ -162,6 +202,11 @@ void link_onward(Tables& tables, Lane& lane, std::size_t index) {
             next |= link_over_gap;
     }
     link(tables, lane, index, next);
+}
+
+void close_gap(Tables& tables, Lane& lane, std::size_t index) {
+    mark_lost(tables, lane, index + 1, false);
+    link_onward(tables, lane, index);
 }
 
 std::vector<Page> take_out(Tables& tables, Lane& lane, std::size_t first, std::size_t last) {
@@ -204,6 +249,8 @@ void put_in(Tables& tables, Lane& lane, Page page) {
     const auto index = static_cast<std::size_t>(behind - lane.pages.begin());
     ++tables.pages_moved;
     lane.pages.insert(behind, std::move(page));
+    mark_lost(tables, lane, index + 1, false);
+    mark_lost(tables, lane, index, true);
     link_onward(tables, lane, index);
     if (index != 0) link_onward(tables, lane, index - 1);
 }

@@ -9,6 +9,8 @@
 //   J1  a link leads over a gap exactly if something of the lane is out of memory there
 //   J2  a page that is in a reader's hands is never taken (`Reading`); nor is the first or the last
 //       page of a lane, nor one that its producer has not sealed
+//   J3  a page that follows what could not be read back says so before it can be reached from there
+//       (PageSlot.lost)
 #ifndef WEIR_CORE_BROKER_LANE_GAPS_HPP
 #define WEIR_CORE_BROKER_LANE_GAPS_HPP
 
@@ -45,6 +47,10 @@ std::optional<std::size_t> page_index_before(const Lane& lane, Position position
 
 // Links `pages[index]` with the page behind it, over a gap if there is one.
 void link_onward(Tables& tables, Lane& lane, std::size_t index);
+
+// A page behind `pages[index]` is gone for good: as above, and if that was the last one which was
+// out there, what is missing is counted and marked.
+void close_gap(Tables& tables, Lane& lane, std::size_t index);
 
 // Takes pages[first, last) out of the chain, all but those that somebody had stepped into: the
 // result, in order. There is a page before them and one behind.

@@ -21,7 +21,8 @@ void prepare(Tables& tables, const Lane& lane, const Page& page) noexcept {
     slot.next.store(0, std::memory_order_relaxed);
     slot.units.store(page.units, std::memory_order_relaxed);
     slot.lane.store(lane.id, std::memory_order_relaxed);
-    slot.lane_birth.store(lane.birth, std::memory_order_relaxed);
+    slot.lane_birth.store(static_cast<std::uint32_t>(lane.birth), std::memory_order_relaxed);
+    slot.lost.store(0, std::memory_order_relaxed);
     slot.state.store(PageState::granted, std::memory_order_relaxed);
     // SYNC(page_freed) release: who finds the new start finds the new lane too.
     slot.start.store(page.start, std::memory_order_release);

@@ -13,25 +13,13 @@ constexpr Bytes read_bytes = 1024 * 1024;
 
 constexpr std::uint64_t rate_span_ns = 10 * ns_per_ms;
 
+// A disk that rots loses many pages: one line of the log in so long, and all of them in the books.
+constexpr std::uint64_t told_again_ns = 10 * ns_per_s;
+
 io::SpillPage spill_page(const Tables& tables, const Lane& lane, const Page& page) {
     return {{tables.pages.bytes(page.ref), page.bytes()},
             page_tag(tables, lane, page.start),
             page.messages_before};
-}
-
-// Tells those who would have read them.
-void show_lost(Tables& tables, const Lane& lane, Position before, std::uint32_t messages) {
-    const auto show = [&](std::uint32_t subscription) {
-        // relaxed: a number for people and for the consumer, read alone.
-        tables.control.subscription(subscription)
-            .lost.fetch_add(messages, std::memory_order_relaxed);
-    };
-    const Destination& destination = tables.destination_of(lane);
-    if (destination.kind == DestinationKind::queue) {
-        for (const std::uint32_t consumer : destination.consumers) show(consumer);
-    }
-    for (const Attachment& attachment : lane.attachments)
-        if (attachment.cursor < before) show(attachment.subscription);
 }
 
 // What the header of a page that came back says was before it in the lane.
@@ -127,7 +115,8 @@ std::optional<Page> ReadBack::make_room(Lane& lane, Position start, std::uint32_
     slot.next.store(0, std::memory_order_relaxed);
     slot.units.store(units, std::memory_order_relaxed);
     slot.lane.store(lane.id, std::memory_order_relaxed);
-    slot.lane_birth.store(lane.birth, std::memory_order_relaxed);
+    slot.lane_birth.store(static_cast<std::uint32_t>(lane.birth), std::memory_order_relaxed);
+    slot.lost.store(0, std::memory_order_relaxed);
     slot.state.store(PageState::reading, std::memory_order_relaxed);
     ++tables_->pages_moved;
     // relaxed: a number for people.
@@ -199,24 +188,18 @@ void ReadBack::answered(const io::SpillOutcome& outcome) {
 
 void ReadBack::drop(Lane& lane, Page& page) {
     ++pages_lost_;
-    log::error("{}: a page of {} bytes at position {} cannot be read back: its messages are lost",
-               tables_->destination_of(lane).name, page.bytes(), page.start);
+    const std::uint64_t now = tables_->clock.now_ns();
+    if (told_ns_ == 0 || now - told_ns_ >= told_again_ns) {
+        log::error(
+            "{}: a page of {} bytes at position {} cannot be read back: its messages are "
+            "lost ({} pages since the last time this was said)",
+            tables_->destination_of(lane).name, page.bytes(), page.start,
+            pages_lost_ - pages_told_);
+        told_ns_ = now;
+        pages_told_ = pages_lost_;
+    }
     tables_->copies_freed.push_back({page.copy, page.bytes()});
     free_memory(*tables_, lane, page);
-}
-
-// What was lost between a page and the one before it, once nothing is out between them.
-void ReadBack::count_lost(Lane& lane, std::size_t index) {
-    if (index == 0 || index >= lane.pages.size()) return;
-    const Page& before = lane.pages[index - 1];
-    const Page& page = lane.pages[index];
-    if (page.start <= lane.lost_counted_to || gap_between(lane, before.end(), page.start)) return;
-    lane.lost_counted_to = page.start;
-    const std::uint64_t lost =
-        less(page.messages_before,
-             before.messages_before + page_content(tables_->pages, before).messages);
-    lane.damaged += lost;
-    show_lost(*tables_, lane, page.start, static_cast<std::uint32_t>(lost));
 }
 
 void ReadBack::link_arrived(Lane& lane) {
@@ -241,12 +224,10 @@ void ReadBack::link_arrived(Lane& lane) {
                 std::max(lane.counted.messages, last.messages_before + content.messages));
             page.payload_before = last.payload_before + content.payload;
             put_in(*tables_, lane, std::move(page));
-            count_lost(lane, *before + 1);
         } else {
             drop(lane, page);
-            link_onward(*tables_, lane, *before);
+            close_gap(*tables_, lane, *before);
         }
-        count_lost(lane, *before + (sound ? 2 : 1));
         linked = true;
     }
     if (!linked) return;

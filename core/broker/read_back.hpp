@@ -12,8 +12,8 @@
 //   reading              yes      the disk's answer: sound, lost, or (several failed) alone
 //   alone                yes      being read by itself: one bad page must not cost its neighbours
 //   sound                yes      being linked, when nothing before it is out
-//   lost                 yes      being dropped; its messages are counted as damaged when both
-//                                 neighbours of the gap are known
+//   lost                 yes      being dropped; its messages are counted, and marked on the page
+//                                 behind it, when that is linked
 //
 //   E1  a page is linked only if it is what was written, and everything before it is linked or lost
 //   E2  a page that came back keeps its place on disk until it is freed, so that it can leave
@@ -67,13 +67,14 @@ private:
     void measure(Position at, Drain& drain) const noexcept;
     std::optional<Page> make_room(Lane& lane, Position start, std::uint32_t units);
     void drop(Lane& lane, Page& page);
-    void count_lost(Lane& lane, std::size_t index);
 
     Tables* tables_;
     io::SpillStore* store_;
     std::uint64_t asked_ever_ = 0;
     std::map<std::uint64_t, LaneId> asked_;
     std::uint64_t pages_lost_ = 0;
+    std::uint64_t pages_told_ = 0;  // of them, in the log
+    std::uint64_t told_ns_ = 0;
     bool refused_ = false;
 };
 

@@ -222,6 +222,7 @@ struct Lane {
     Deque<Leaving> leaving;
     Deque<Arriving> arriving;
     Position lost_counted_to = 0;  // what was lost before it is part of `damaged`
+    Position unneeded_to = 0;      // what was out before it and is gone was not lost
     Drain drain;                   // queue: of the cursor
 
     bool anything_out() const noexcept {

@@ -84,6 +84,8 @@ void Consumer::close() {
 
 std::string_view Message::destination() const noexcept { return core_->destination_of(lane_); }
 
+std::uint64_t Message::lost_before() const noexcept { return core_->lost_before(serial_); }
+
 Envelope Message::envelope() const {
     const std::byte* const area = record_ + commit_word_bytes;
     const std::vector<std::byte> copy(area, area + commit_envelope_words(word_) * 8);

@@ -66,6 +66,18 @@ void ConsumerCore::passed(LaneId lane) noexcept {
     if (head.hungry.load(std::memory_order_relaxed) != 0) connection->ring_if_asleep();
 }
 
+// With automatic acknowledgement only the message given out last is still asked.
+void ConsumerCore::mark_lost(std::uint64_t messages) {
+    if (automatic) gaps.clear();
+    gaps.emplace_back(received, messages);
+}
+
+std::uint64_t ConsumerCore::lost_before(std::uint64_t serial) const noexcept {
+    for (const auto& [behind, messages] : gaps)
+        if (behind == serial) return messages;
+    return 0;
+}
+
 void ConsumerCore::count_expired() noexcept {
     ++counts.expired;
     ++not_given_out;
@@ -87,6 +99,7 @@ bool ConsumerCore::may_hold_more() const noexcept {
 
 void ConsumerCore::acknowledge(std::uint64_t serial, Position end) noexcept {
     if (!open || made_under_forks != forks()) return;
+    std::erase_if(gaps, [serial](const auto& gap) { return gap.first <= serial; });
     if (topic != nullptr) topic->acknowledge(*this, serial, end);
     for (const auto& queue : queues) queue->acknowledge(*this, serial);
 }

@@ -136,7 +136,9 @@ bool QueueSource::take_assigned(ConsumerCore& core) {
                .due = due,
                .redelivered = range.redelivered,
                .bytes = range.to - range.from,
-               .page_start = reader.page_start()},
+               .page_start = reader.page_start(),
+               // Who acknowledged the first message has seen the mark.
+               .lost = (due & 1) != 0 ? reader.lost_here() : 0},
               reader, range.to);
         return true;
     }
@@ -181,7 +183,8 @@ bool QueueSource::claim_range(ConsumerCore& core, Lane& lane, std::uint32_t most
            .count = range.count,
            .due = mask_of(range.count),
            .bytes = range.to - range.from,
-           .page_start = lane.page_start},
+           .page_start = lane.page_start,
+           .lost = range.lost + std::exchange(lane.lost, 0)},
           range.reader, range.to);
     core.hand = Hand::range;
     core.turns = polls_per_range;
@@ -258,6 +261,7 @@ Result<Message, ReceiveError> QueueSource::next_of_range(ConsumerCore& core) {
             mark_acknowledged(core, held, bit);
             continue;
         }
+        if (held.lost != 0) core.mark_lost(std::exchange(held.lost, 0));
         return core.give(record, (held.redelivered & bit) != 0);
     }
     return fail(ReceiveError::timed_out);
@@ -283,10 +287,18 @@ void QueueSource::settle(ConsumerCore& core) noexcept {
     if (core.bit != 0) return;
     reading_ = false;
     held.started = core.started;
+    keep_mark(held);
     core.drop_hand();
     core.note = nullptr;
     while (held_count_ != 0 && !reading_ && (this->held(0).due & ~this->held(0).acknowledged) == 0)
         free_front(core);
+}
+
+// Everything behind a gap had expired: the next message of the lane says what is missing.
+void QueueSource::keep_mark(const Held& held) noexcept {
+    if (held.lost == 0) return;
+    for (Lane& lane : lanes_)
+        if (lane.id == held.lane) lane.lost += held.lost;
 }
 
 void QueueSource::mark_acknowledged(ConsumerCore& core, Held& held, std::uint64_t mask) noexcept {

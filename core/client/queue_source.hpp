@@ -58,6 +58,7 @@ private:
         SharedReader reader;
         Position page_start = 0;  // of the page the last range came from
         Position damaged_at = 0;  // the cursor when damage was last counted
+        std::uint64_t lost = 0;   // of a gap whose range held nothing to give out
     };
     struct Held {
         std::uint32_t note = 0;
@@ -71,6 +72,7 @@ private:
         std::uint64_t redelivered = 0;
         std::uint64_t bytes = 0;
         Position page_start = 0;
+        std::uint64_t lost = 0;  // missing before the next message that is given out
     };
 
     Result<Message, ReceiveError> next_of_range(ConsumerCore& core);
@@ -82,6 +84,7 @@ private:
     void give_up_rest(ConsumerCore& core) noexcept;
     void mark_acknowledged(ConsumerCore& core, Held& held, std::uint64_t mask) noexcept;
     void free_front(ConsumerCore& core) noexcept;
+    void keep_mark(const Held& held) noexcept;
     bool given_out_is_at_limit(const ConsumerCore& core) noexcept;
     std::uint32_t limit() const noexcept;
     std::uint64_t bytes_limit() const noexcept;

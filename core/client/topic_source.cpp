@@ -232,6 +232,7 @@ Result<Message, ReceiveError> TopicSource::look_into(ConsumerCore& core, Lane& l
         if (!in_hand_) take_in_hand(core, lane);
         core.alone = lanes_.size() == 1 && core.wake_fd == nullptr;
         ++core.received;
+        if (const std::uint64_t lost = lane.reader.take_lost()) core.mark_lost(lost);
         return core.give(record, false);
     }
     pass_pages(core, lane, lane.reader.position());
@@ -286,6 +287,7 @@ void TopicSource::first_look(ConsumerCore& core) {
         if (!enter(core, lane)) continue;
         while (const RecordView record = lane.reader.look(&core.cell->entering))
             lane.reader.pass(record);
+        lane.reader.take_lost();  // was before this subscription
         pass_pages(core, lane, lane.reader.position());
         set_cursor(core, lane, lane.reader.position());
     }

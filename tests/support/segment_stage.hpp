@@ -48,6 +48,16 @@ inline std::string text_of(const RecordView& view) {
     return {reinterpret_cast<const char*>(view.payload()), view.payload_bytes()};
 }
 
+// A message behind a gap, with how many are missing in front of it; and back.
+inline std::string mark_text(std::uint64_t lost, const std::string& text) {
+    return lost == 0 ? text : std::to_string(lost) + "?" + text;
+}
+inline std::pair<std::uint64_t, std::string> mark_of(const std::string& text) {
+    const std::size_t at = text.find('?');
+    if (at == std::string::npos) return {0, text};
+    return {std::stoull(text), text.substr(at + 1)};
+}
+
 // An open producer.
 struct TestProducer {
     const Shared* shared = nullptr;
@@ -127,6 +137,7 @@ struct TestWorker {
     ConsumerPiece piece;
     ClaimsView claims;
     std::map<LaneId, SharedReader> readers;
+    std::uint64_t lost_before_assigned = 0;  // of the range taken over last
 
     std::uint32_t free_note() const {
         std::uint32_t note = 0;
@@ -153,7 +164,9 @@ struct TestWorker {
         if (note == piece.notes || reader.claim(claims, piece.cell(), piece.note(note), limit,
                                                 range) != RangeStatus::taken)
             return {};
-        return read(range.reader, range.count, ~std::uint64_t{0});
+        Texts texts = read(range.reader, range.count, ~std::uint64_t{0});
+        if (range.lost != 0) texts.front() = mark_text(range.lost, texts.front());
+        return texts;
     }
     Texts take_all(std::uint32_t limit = 64) {
         Texts texts;
@@ -190,6 +203,7 @@ struct TestWorker {
                             note.from.load(std::memory_order_relaxed),
                             note.to.load(std::memory_order_relaxed)))
             return {"assigned outside its page"};
+        lost_before_assigned = reader.lost_here();
         return read(reader, note.count.load(std::memory_order_relaxed), due, again);
     }
     Texts take_all_assigned() {
@@ -249,7 +263,7 @@ struct TestSubscriber {
             if (!enter(lane, reader, cursor)) continue;
             while (const RecordView view = reader.look(&piece.cell().entering)) {
                 if (texts.size() == most) break;
-                texts.push_back(text_of(view));
+                texts.push_back(mark_text(reader.take_lost(), text_of(view)));
                 reader.pass(view);
             }
             piece.cursor(lane).store(reader.position(), std::memory_order_release);

@@ -5,6 +5,7 @@ What it does not show: a disk that fails (tests/unit/io and tests/unit/core/brok
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -106,6 +107,25 @@ class FlowToDisk(stage.SystemTest):
         expected = list(range(15_000)) + list(range(200_000))
         self.assertEqual(self.receive(broker, 215_000), expected)
         until(lambda: os.listdir(folder) == [])
+
+    def test_a_page_that_rots_on_disk_is_one_gap_that_is_told_where_it_is(self):
+        folder = self.folder()
+        broker = self.broker(*MEMORY, "--spill-dir", str(folder))
+        self.check(self.send_numbers(broker, 50_000), OK)
+        files = sorted(folder.iterdir())
+        with open(files[0], "r+b") as file:
+            file.seek(1_000_000)
+            file.write(b"rot")
+        received = broker.weir("recv", "queue://big", "--drain")
+        self.check(received, OK)
+        numbers = numbers_of(received.stdout)
+        told = re.findall(rb"(\d+) messages are missing before number (\d+)", received.stderr)
+        self.assertEqual(len(told), 1, received.stderr)
+        self.assertNotIn(b"are lost", received.stderr, "it was told where it was")
+        missing, behind = map(int, told[0])
+        self.assertEqual(numbers[: behind - 1], list(range(behind - 1)))
+        self.assertEqual(numbers[behind - 1 :], list(range(behind - 1 + missing, 50_000)))
+        self.assertEqual(broker.destination("queue://big")["damaged"], missing)
 
     def test_what_a_killed_broker_left_on_disk_is_removed_at_the_next_start(self):
         folder = self.folder()

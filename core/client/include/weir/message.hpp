@@ -37,6 +37,9 @@ public:
     }
     // True if it was handed to a consumer before, who did not acknowledge it.
     bool redelivered() const noexcept { return redelivered_; }
+    // So many messages of the same producer, directly before this one, are gone: their page could
+    // not be read back from disk, or not as it was written. 0 but behind such a gap.
+    std::uint64_t lost_before() const noexcept;
     // The full name of where it was sent to: with a pattern, one of those it matches.
     std::string_view destination() const noexcept;
     bool has_envelope() const noexcept { return commit_envelope_words(word_) != 0; }

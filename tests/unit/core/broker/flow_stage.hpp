@@ -12,6 +12,7 @@
 namespace weir::broker {
 
 using test::FakeFiles;
+using test::mark_of;
 using test::Texts;
 
 inline constexpr Bytes direct_bytes = 4 << 20;

@@ -140,6 +140,53 @@ TEST_F(TopicFlowTest, TwoSlowSubscribersAtDifferentPlacesBothReadInOrder) {
     EXPECT_EQ(disk_used(), 0U);
 }
 
+TEST_F(TopicFlowTest, APageThatRottedIsMarkedInFrontOfTheMessageBehindIt) {
+    flood(plenty);
+    files.rot(300'000);
+    std::uint64_t lost = 0;
+    for (int stuck = 0; slow_received < sent && stuck < 300; ++stuck) {
+        for (const std::string& text : slow.drain()) {
+            const auto [missing, plain] = mark_of(text);
+            slow_received += missing;
+            lost += missing;
+            ASSERT_EQ(plain, message(slow_received++));
+            stuck = 0;
+        }
+        rounds(20);
+        stage.clock.advance_ns(5 * ns_per_ms);
+    }
+    EXPECT_EQ(slow_received, sent);
+    EXPECT_GT(lost, 0U);
+    EXPECT_EQ(stage.books(producer.destination).damaged.load(), lost);
+    const auto lost_of = [&](const test::TestSubscriber& subscriber) {
+        return stage.shared.control.subscription(subscriber.subscription).lost.load();
+    };
+    EXPECT_EQ(lost_of(slow), lost);
+    EXPECT_EQ(lost_of(fast), 0U) << "it had read them";
+}
+
+// What it passed without giving it to its user, expired messages, lies between its cursor, behind
+// what was acknowledged, and where it goes on.
+TEST_F(TopicFlowTest, ASubscriberWhosePositionIsAheadOfItsCursorGoesOnWhereItWas) {
+    hold_much();
+    slow.put_down_holding(producer.lane);
+    const LaneReader& reader = slow.readers.begin()->second;
+    const PageRef at = reader.page();
+    const Position position = reader.position();
+    std::atomic<std::uint64_t>& cursor = slow.piece.cursor(producer.lane);
+    const Position from = exclusive_position(cursor.load());
+    const Position acknowledged = from + (position - from) / 16 / 8 * 8;
+    cursor.store(exclusive_cursor(acknowledged, held_units(acknowledged, position)));
+    flood(plenty);
+    EXPECT_GT(disk_used(), direct_bytes);
+    EXPECT_EQ(stage.shared.pages.slot(at).start.load(), reader.page_start());
+    EXPECT_EQ(reader.position(), position);
+    check(slow.hold(producer.lane, 1), slow_received);
+    read_all(slow, slow_received);
+    rest();
+    EXPECT_EQ(disk_used(), 0U);
+}
+
 TEST_F(TopicFlowTest, WhatWasOnDiskForASubscriberThatLeavesIsGivenBack) {
     flood(plenty);
     EXPECT_GT(disk_used(), 2 * direct_bytes);

@@ -297,6 +297,37 @@ TEST_P(EachKind, TellsAboutPagesThatItPassed) {
     EXPECT_EQ(stage.signals().head().passed[0].load(), 0u);
 }
 
+TEST_P(EachKind, TheFirstMessageBehindAGapSaysHowManyAreMissingThere) {
+    for (const Acknowledge how : {Acknowledge::automatic, Acknowledge::cumulative}) {
+        ClientStage stage(GetParam(), 2, 2 * page_unit);
+        const auto session = stage.connect();
+        auto producer = stage.producer(session);
+        auto consumer = stage.consumer(session, {.acknowledge = how});
+        stage.grant_to_first(1, 0, 1);
+        stage.grant_to_first(1, 1, 1);
+        stage.control().page(ref_of_unit(2)).lost.store(70);
+        stage.control().page(ref_of_unit(3)).lost.store(5);
+        const std::string text(1000, 'x');
+        for (int i = 0; i < 8; ++i) ASSERT_TRUE(producer.send(text));  // eight in the first page
+        // An expired message is not given out: the next one says what is missing.
+        Envelope expired;
+        expired.expiry_ns = 1;
+        ASSERT_TRUE(producer.send(bytes_of(text), expired));
+        for (int i = 0; i < 5; ++i) ASSERT_TRUE(producer.send(text));
+        std::vector<std::uint64_t> lost;
+        std::vector<Message> held;
+        while (auto message = consumer.poll()) {
+            lost.push_back(message->lost_before());
+            held.push_back(*message);
+        }
+        const std::vector<std::uint64_t> marks{0, 0, 0, 0, 0, 0, 0, 0, 70, 0, 5, 0, 0};
+        EXPECT_EQ(lost, marks);
+        if (how == Acknowledge::automatic) continue;
+        EXPECT_EQ(held[8].lost_before(), 70u) << "as long as it is held";
+        EXPECT_EQ(held[10].lost_before(), 5u);
+    }
+}
+
 TEST_P(EachKind, RingsWhenSomebodyWaitsForThePagesThatItPassed) {
     ClientStage stage(GetParam(), 2, page_unit);
     const auto session = stage.connect();

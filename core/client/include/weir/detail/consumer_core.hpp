@@ -67,8 +67,8 @@ struct ConsumerCounts {
     std::uint64_t dropped = 0;
     // Messages that are gone because their page could not be read back from disk, or not as it was
     // written: of a topic those that this consumer had not read, of a queue those that the queue
-    // lost while this consumer was there. What was lost lies before the next message of its
-    // producer that is received. Counts modulo 2^32.
+    // lost while this consumer was there. The message behind each gap says how many lay in it
+    // (Message::lost_before). Counts modulo 2^32.
     std::uint64_t lost = 0;
 };
 
@@ -169,6 +169,9 @@ struct ConsumerCore {
     }
     // A page of this lane was read to its end.
     void passed(LaneId lane) noexcept;
+    // The message received last comes behind a gap.
+    void mark_lost(std::uint64_t messages);
+    std::uint64_t lost_before(std::uint64_t serial) const noexcept;
     void count_expired() noexcept;
     void count_damaged(std::uint64_t places) noexcept;
     bool may_hold_more() const noexcept;
@@ -217,6 +220,8 @@ struct ConsumerCore {
     std::unique_ptr<WakeFd> wake_fd;
     bool armed = false;
     std::uint32_t ticket = 0;  // of the announcement behind an armed wake_fd
+    // Marks of gaps: a message that is not acknowledged yet, and how many are missing before it.
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> gaps;
 };
 
 }  // namespace detail
