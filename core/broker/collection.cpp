@@ -5,6 +5,7 @@
 
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/lane_gaps.hpp"
 #include "core/broker/lane_pages.hpp"
 
 namespace weir::broker {
@@ -34,7 +35,9 @@ void each_held_range(const Tables& tables, const Lane& lane, Visit visit) {
     }
 }
 
-// How many pages from the oldest on positions allow to free.
+// How many pages from the oldest on positions allow to free. The one before a gap stays while that
+// is one: a cursor that stands behind it (a subscriber left, or a consumer lied) does not know what
+// of the gap comes back, and what does is linked to this page.
 std::size_t readable_behind(Tables& tables, Lane& lane) {
     accept_cursors(tables, lane);
     const Position cursor = lowest_cursor(tables, lane);
@@ -43,7 +46,10 @@ std::size_t readable_behind(Tables& tables, Lane& lane) {
         if (page.end() >= cursor || page.end() > producer) return true;
         return page.end() > lane.producer_from && !is_sealed(tables.pages, page);
     });
-    return static_cast<std::size_t>(behind - lane.pages.begin());
+    const auto count = static_cast<std::size_t>(behind - lane.pages.begin());
+    if (count == 0 || !lane.anything_out()) return count;
+    const Position next = count < lane.pages.size() ? lane.pages[count].start : everything;
+    return gap_between(lane, lane.pages[count - 1].end(), next) ? count - 1 : count;
 }
 
 }  // namespace

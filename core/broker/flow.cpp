@@ -3,6 +3,7 @@
 
 #include "core/base/bytes.hpp"
 #include "core/base/log.hpp"
+#include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
 #include "core/broker/lane_gaps.hpp"
@@ -40,8 +41,21 @@ WaitReason reason_of(io::Trouble trouble) noexcept {
     return WaitReason::disk_error;
 }
 
-static_assert(static_cast<std::uint32_t>(io::Trouble::exhausted) ==
-              static_cast<std::uint32_t>(DiskTrouble::exhausted));
+// The two lists are one: io/ does not know what is shared, shm/ does not know files. A reason that
+// one of them lacks does not compile here.
+constexpr DiskTrouble shown_as(io::Trouble trouble) noexcept {
+    switch (trouble) {
+        case io::Trouble::none: return DiskTrouble::none;
+        case io::Trouble::limit: return DiskTrouble::limit;
+        case io::Trouble::disk_full: return DiskTrouble::disk_full;
+        case io::Trouble::disk_error: return DiskTrouble::disk_error;
+        case io::Trouble::gone: return DiskTrouble::gone;
+        case io::Trouble::denied: return DiskTrouble::denied;
+        case io::Trouble::unsupported: return DiskTrouble::unsupported;
+        case io::Trouble::exhausted: return DiskTrouble::exhausted;
+    }
+    return DiskTrouble::disk_error;
+}
 
 io::Extent behind(io::Extent extent, Bytes bytes) noexcept {
     return {extent.file, extent.unit + static_cast<std::uint32_t>(bytes / page_unit)};
@@ -56,12 +70,18 @@ bool Flow::turn() {
     for (const auto& [extent, bytes] : tables_->copies_freed) store_->release(extent, bytes);
     tables_->copies_freed.clear();
     for (const auto& lane : tables_->lanes)
-        if (lane && lane->anything_out()) back_.serve(*lane);
+        if (lane && lane->anything_out()) serve(*lane);
     push_out();
     keep_room();
     tables_->direct.consumers.set_asks(back_.take_refused());
     publish();
     return more;
+}
+
+// The page before a gap stayed for what was in it (collection.cpp).
+void Flow::serve(Lane& lane) {
+    back_.serve(lane);
+    if (!lane.anything_out()) collect(*tables_, lane);
 }
 
 // F4. True: it is on.
@@ -300,7 +320,9 @@ void Flow::written(const io::SpillOutcome& outcome) {
     const Batch batch = batches_.at(outcome.owner);
     batches_.erase(outcome.owner);
     const auto place = outcome.error == 0 ? std::optional(batch.extent) : std::nullopt;
-    put_where_they_belong(*tables_->lane(batch.lane), outcome.owner, place);
+    Lane& lane = *tables_->lane(batch.lane);
+    put_where_they_belong(lane, outcome.owner, place);
+    if (!lane.anything_out()) collect(*tables_, lane);
 }
 
 // The pages of a batch stay among those that leave until each is put in its turn: a link that is
@@ -356,7 +378,7 @@ void Flow::show_activity(io::Trouble trouble) {
     const io::SpillCounts& counts = store_->counts();
     // relaxed: all of these are numbers for people, each read alone.
     shown.flowing.store(any_on_ ? 1 : 0, std::memory_order_relaxed);
-    shown.trouble.store(static_cast<DiskTrouble>(trouble), std::memory_order_relaxed);
+    shown.trouble.store(shown_as(trouble), std::memory_order_relaxed);
     // relaxed: as above.
     shown.trouble_errno.store(static_cast<std::uint32_t>(store_->space().trouble_error()),
                               std::memory_order_relaxed);

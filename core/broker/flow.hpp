@@ -58,6 +58,7 @@ private:
         std::uint64_t changed_ns = 0;
     };
 
+    void serve(Lane& lane);
     bool turn_switch(Switch& flow, Bytes used, const FlowMarks& marks, Bytes limit) const;
     std::vector<Lane*> lanes_in_use() const;
     void written(const io::SpillOutcome& outcome);
