@@ -16,11 +16,19 @@ namespace weir::detail {
 
 inline constexpr std::size_t inline_copy_max = 128;
 
+using Sixteen = std::uint64_t __attribute__((vector_size(16)));
+
 template <std::size_t Block>
 inline void copy_block(std::byte* to, const std::byte* from) noexcept {
-    std::byte block[Block];
-    std::memcpy(block, from, Block);
-    std::memcpy(to, block, Block);
+    if constexpr (Block < 16) {
+        std::uint64_t word;
+        std::memcpy(&word, from, sizeof word);
+        std::memcpy(to, &word, sizeof word);
+    } else {
+        Sixteen parts[Block / 16];
+        for (std::size_t at = 0; at < Block / 16; ++at) std::memcpy(&parts[at], from + at * 16, 16);
+        for (std::size_t at = 0; at < Block / 16; ++at) std::memcpy(to + at * 16, &parts[at], 16);
+    }
 }
 
 // Copies `bytes` bytes; the areas do not overlap. A zero length may come with a null source. No
