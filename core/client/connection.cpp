@@ -220,6 +220,7 @@ Result<void, Error<OpenError>> Connection::keep(const Answer& answer, std::vecto
             auto mapping = map_first(readable_.bytes());
             if (!mapping) return fail(OpenError::system, mapping.error().sentence);
             writable_ = std::move(*mapping);
+            first_touch_ = FirstTouch({writable_.data(), writable_.bytes()});
         }
     }
     if constexpr (requires { answer.with_block; }) {

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "core/base/fd.hpp"
+#include "core/client/first_touch.hpp"
 #include "core/protocol/messages.hpp"
 #include "shm/claims.hpp"
 #include "shm/control.hpp"
@@ -80,6 +81,11 @@ public:
     SignalsView signals() const noexcept { return {signals_mapping_.data()}; }
     PageView readable() const noexcept { return view_of(readable_); }
     PageView writable() const noexcept { return view_of(writable_); }
+    // Maps a page that a producer has entered into this process, if that was not done. Thread safe.
+    void touch(PageRef page) noexcept {
+        const PageView pages = writable();
+        first_touch_.prepare({pages.bytes(page), pages.length(page)});
+    }
     BrokerInfo info() const;
 
     // Who has something open here, for close() and for the sentence of a wait. Thread safe.
@@ -120,6 +126,7 @@ private:
     Mapping readable_;
     std::mutex regions_mutex_;  // what answers bring; taken last
     Mapping writable_;
+    FirstTouch first_touch_;  // of writable_
     std::map<std::uint32_t, Mapping> blocks_;
     ControlView control_;
     Fd doorbell_;

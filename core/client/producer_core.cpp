@@ -182,6 +182,7 @@ Result<std::byte*, SendError> ProducerCore::room(const RoomNeeded& need) {
             need.bytes + gap_for(page_header_bytes, need.alignment, need.before_payload);
         switch (allowed ? writer.advance(wanted) : ClaimStatus::no_grant) {
             case ClaimStatus::ok:
+                connection->touch(writer.page());
                 // relaxed: it may have gone on waiting for the sake of its descriptor; a hint.
                 cell->waiting.store(ProducerWaiting::no, std::memory_order_relaxed);
                 ask_ahead();
