@@ -163,19 +163,18 @@ Result<Message, ReceiveError> ConsumerCore::look_once() {
 }
 
 void ConsumerCore::pause() noexcept {
-    pause_next = false;
-    for (std::uint32_t turn = 0; turn < pause_relaxes; ++turn) relax();
+    const std::uint32_t turns_of_waiting = relaxes_in(std::exchange(pause_ns, 0));
+    for (std::uint32_t turn = 0; turn < turns_of_waiting; ++turn) relax();
 }
 
 Result<Message, ReceiveError> ConsumerCore::look_further() {
     if (made_under_forks != forks()) return fail(ReceiveError::forked);
     if (!open) return fail(ReceiveError::closed);
-    if (pause_next) pause();
+    if (pause_ns != 0) pause();
     if (armed) disarm();
     auto message = look_once();
     if (message || message.error() == ReceiveError::too_slow) return message;
-    if (received - received_when_empty >= dense_messages) pause_next = true;
-    received_when_empty = received;
+    note_burst();
     if (wake_fd != nullptr) return arm_and_look();
     if (++empty_looks % looks_per_question == 0 && !connection->alive()) {
         message = look_once();
@@ -194,7 +193,8 @@ Result<std::unique_ptr<ConsumerCore>, Error<OpenError>> open_consumer(
     core->options = options;
     core->pattern = name.full;
     core->has_wildcards = name.pattern;
-    core->pause_relaxes = relaxes_in(
+    static_cast<void>(relaxes_in(0));  // measured here, not in the first pause
+    core->dense_pause = DensePause(
         static_cast<std::uint64_t>(std::max<std::int64_t>(options.dense_pause.count(), 0)));
     const SignalsView signals = connection->signals();
     core->sleep_word = &signals.head().anyone.word;

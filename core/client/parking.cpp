@@ -6,6 +6,8 @@
 // Order of going to sleep: announce, membarrier, look once more, sleep. A wake that is used up by
 // somebody who found work by himself could have been meant for other work: he passes it on
 // (`end_sleep`).
+#include <sched.h>
+
 #include <algorithm>
 
 #include "core/base/clock.hpp"
@@ -45,6 +47,20 @@ Result<Message, ReceiveError> ConsumerCore::spin(std::uint64_t until_ns,
         const std::uint64_t now = monotonic_ns();
         if (now >= until_ns || now >= deadline_ns) return fail(ReceiveError::timed_out);
     }
+}
+
+// Behind a dense burst the next one is near, and whoever writes it may wait for this core: giving
+// it away costs less than to be woken for each few messages. Without anybody to give it to it is a
+// bounded wait.
+Result<Message, ReceiveError> ConsumerCore::yield(std::uint64_t deadline_ns) {
+    const std::uint64_t until_ns = std::min(deadline_after(spin_ns), deadline_ns);
+    do {
+        pause_ns = 0;  // others get what a pause would burn
+        ::sched_yield();
+        auto message = poll();
+        if (message || message.error() != ReceiveError::timed_out) return message;
+    } while (monotonic_ns() < until_ns);
+    return fail(ReceiveError::timed_out);
 }
 
 Result<Message, ReceiveError> ConsumerCore::park(std::uint64_t deadline_ns) {
@@ -87,8 +103,8 @@ Result<Message, ReceiveError> ConsumerCore::wait(std::uint64_t deadline_ns) {
     }
     if (armed) disarm();
     if (options.waiting == Waiting::spin) return spin(no_deadline, deadline_ns);
-    if (may_spin()) {
-        auto message = spin(deadline_after(spin_ns), deadline_ns);
+    if (may_spin() || behind_burst()) {
+        auto message = may_spin() ? spin(deadline_after(spin_ns), deadline_ns) : yield(deadline_ns);
         if (message || message.error() != ReceiveError::timed_out) return message;
     }
     return park(deadline_ns);

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "shm/lane_reader.hpp"
+#include "weir/detail/dense_pause.hpp"
 #include "weir/detail/forks.hpp"
 #include "weir/errors.hpp"
 #include "weir/message.hpp"
@@ -53,8 +54,9 @@ struct ConsumerOptions {
     Acknowledge acknowledge = Acknowledge::automatic;
     Waiting waiting = Waiting::balanced;
     // Upper bound of the pause before the next look when messages arrive densely, so that the
-    // consumer does not take each cache line from the producer that is writing it. 0: never pauses.
-    std::chrono::nanoseconds dense_pause = std::chrono::microseconds(2);
+    // consumer does not take each cache line from the producer that is writing it
+    // (dense_pause.hpp). Only a stream of a GB/s and more meets the bound. 0: never pauses.
+    std::chrono::nanoseconds dense_pause = std::chrono::microseconds(32);
 };
 
 struct ConsumerCounts {
@@ -81,9 +83,6 @@ class TopicSource;
 class QueueSource;
 
 enum class Hand : std::uint8_t { nothing, lane, range };
-
-// As many messages since the last look that found none are a dense burst.
-inline constexpr std::uint64_t dense_messages = 16;
 
 struct ConsumerCore {
     ConsumerCore();
@@ -132,12 +131,22 @@ struct ConsumerCore {
 
     // A look at the only lane found nothing. Behind a burst the next look will pause first.
     Result<Message, ReceiveError> found_nothing() noexcept {
-        if (received - received_when_empty >= dense_messages) {
-            pause_next = true;
-            turns = 0;
-        }
-        received_when_empty = received;
+        if (received - received_when_empty >= DensePause::dense_messages) turns = 0;
+        note_burst();
         return fail(ReceiveError::timed_out);
+    }
+    bool behind_burst() const noexcept { return pause_ns != 0; }
+    // A look found nothing: what came since the last such look was a burst.
+    void note_burst() noexcept {
+        const std::uint64_t messages = received - received_when_empty;
+        const bool same_lane = hand == Hand::lane && reader == read_when_empty;
+        // Of several lanes at once the messages are counted as small ones.
+        const std::uint64_t bytes =
+            same_lane ? reader->position() - position_when_empty : messages * cache_line;
+        pause_ns = dense_pause.behind(messages, bytes);
+        received_when_empty = received;
+        read_when_empty = hand == Hand::lane ? reader : nullptr;
+        position_when_empty = read_when_empty != nullptr ? reader->position() : 0;
     }
 
     // The long way of a poll.
@@ -150,6 +159,7 @@ struct ConsumerCore {
 
     Result<Message, ReceiveError> look_into_queues();
     Result<Message, ReceiveError> spin(std::uint64_t until_ns, std::uint64_t deadline_ns);
+    Result<Message, ReceiveError> yield(std::uint64_t deadline_ns);
     Result<Message, ReceiveError> park(std::uint64_t deadline_ns);
     Result<Message, ReceiveError> arm_and_look();
     void disarm() noexcept;
@@ -196,12 +206,14 @@ struct ConsumerCore {
     std::uint64_t last_bit = 0;  // range in hand
     Position range_to = 0;       // range in hand
     std::uint64_t received = 0;  // serial number of the last message, those passed over included
-    std::uint64_t received_when_empty = 0;
+    std::uint64_t received_when_empty = 0;  // at the last look that found nothing, as the next two
+    const LaneReader* read_when_empty = nullptr;
+    Position position_when_empty = 0;
 
     // Cold.
     bool open = false;
-    bool pause_next = false;          // the last look ended a dense burst
-    std::uint32_t pause_relaxes = 0;  // length of the pause, in turns of a waiting loop
+    DensePause dense_pause;
+    std::uint64_t pause_ns = 0;       // before the next look
     std::uint64_t not_given_out = 0;  // of `received`: expired or damaged
     std::uint32_t empty_looks = 0;
     ConsumerOptions options;
