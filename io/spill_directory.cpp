@@ -4,7 +4,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -56,6 +58,27 @@ Result<std::uint64_t, Error<Trouble>> open_spill_directory(const std::string& di
     struct statvfs room {};
     if (::statvfs(directory.c_str(), &room) != 0) return failed(directory, errno);
     return std::uint64_t{room.f_bavail} * room.f_frsize;
+}
+
+bool is_in_memory(const std::string& directory) noexcept {
+    struct statfs what {};
+    if (::statfs(directory.c_str(), &what) != 0) return false;
+    return what.f_type == TMPFS_MAGIC || what.f_type == RAMFS_MAGIC;
+}
+
+Result<std::uint64_t, Error<Trouble>> open_default_spill_directory(const std::string& directory) {
+    if (const int error = make_directories(directory); error != 0) return failed(directory, error);
+    struct stat found {};
+    if (::lstat(directory.c_str(), &found) != 0) return failed(directory, errno);
+    if (!S_ISDIR(found.st_mode))
+        return fail(Trouble::denied, fmt::format("{} is not a directory", directory));
+    if (found.st_uid != ::geteuid())
+        return fail(Trouble::denied, fmt::format("{} belongs to user {}", directory, found.st_uid));
+    if ((found.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        return fail(Trouble::denied, fmt::format("{} is open to other users", directory));
+    if (is_in_memory(directory))
+        return fail(Trouble::unsupported, fmt::format("{} is in memory itself (tmpfs)", directory));
+    return open_spill_directory(directory);
 }
 
 LeftFiles remove_spill_files(const std::string& directory, std::string_view owner) {

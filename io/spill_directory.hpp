@@ -27,6 +27,13 @@ std::string spill_file_name(std::string_view owner, std::uint64_t serial);
 // Makes the directory, and those above it, for its owner only. What is free there, in bytes.
 Result<std::uint64_t, Error<Trouble>> open_spill_directory(const std::string& directory);
 
+// The same for a directory that nobody named, in a place where others may have been first: it has
+// to be this user's alone, and no memory in disguise.
+Result<std::uint64_t, Error<Trouble>> open_default_spill_directory(const std::string& directory);
+
+// What is written there stays in memory (tmpfs): it makes none free.
+bool is_in_memory(const std::string& directory) noexcept;
+
 // Removes the spill files of `owner`. A broker that still had them open keeps what is in them.
 LeftFiles remove_spill_files(const std::string& directory, std::string_view owner);
 

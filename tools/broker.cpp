@@ -42,7 +42,8 @@ int failed(const Error<StartFailure>& error) {
     return give_up("broker", code, error.sentence);
 }
 
-// Command line, then environment, then file; defaults fill the rest.
+// Command line, then environment, then file; defaults fill the rest. The spill directory of the
+// environment is a default of this user's: the file goes before it.
 Result<BrokerConfig, Error<StartFailure>> configuration_of(const BrokerOptions& options) {
     Settings settings = options.settings;
     std::string config_file;
@@ -56,6 +57,9 @@ Result<BrokerConfig, Error<StartFailure>> configuration_of(const BrokerOptions& 
         // The broker leaves this directory and may be told to read the file again.
         config_file = std::filesystem::absolute(options.config_file).lexically_normal();
     }
+    const char* const spill_dir = std::getenv("WEIR_SPILL_DIR");
+    if (!settings.spill_dir && spill_dir != nullptr && *spill_dir != '\0')
+        settings.spill_dir = Setting{spill_dir, std::string("WEIR_SPILL_DIR=") + spill_dir};
     auto config = broker::configure(settings, broker::Machine::here());
     if (!config) return config;
     config->ends_with_last_session = options.ends_with_last_session;
@@ -85,7 +89,7 @@ void print_checked(const BrokerConfig& config) {
     fmt::print("\n[flow-to-disk]\n");
     size("threshold", broker::flow_threshold(flow, config.direct_bytes));
     size("resume", broker::flow_resume(flow, config.direct_bytes));
-    if (!flow.directory.empty()) fmt::print("directory = \"{}\"\n", flow.directory);
+    fmt::print("directory = \"{}\"\n", flow.directory.empty() ? "none" : flow.directory);
     if (flow.limit_bytes != 0)
         size("limit", flow.limit_bytes);
     else
@@ -134,7 +138,9 @@ void add_broker(CLI::App& app, int& exit_code) {
             "The largest message (a quarter of direct, at most 64M)");
     setting("--producer-part", settings.producer_part, "SIZE|%",
             "Direct memory for what was sent and not yet read (60%)");
-    setting("--spill-dir", settings.spill_dir, "DIR", "Where messages go when memory is short");
+    setting("--spill-dir", settings.spill_dir, "DIR|none",
+            "Where messages go when memory is short (WEIR_SPILL_DIR, else "
+            "$XDG_STATE_HOME/weir/spill, /var/tmp/weir-UID, for root /var/lib/weir/spill)");
     setting("--spill-limit", settings.spill_limit, "SIZE|%",
             "Space to use there (50% of what is free)");
     setting("--flow-threshold", settings.flow_threshold, "SIZE|%",

@@ -242,6 +242,7 @@ int run(const Plan& asked) {
         return 1;
     }
     ::setenv("XDG_RUNTIME_DIR", sockets.path().c_str(), 1);
+    ::setenv("WEIR_SPILL_DIR", "none", 1);
     auto ring = io::Ring::create(64);
     auto memory = SharedArea::create(pieces_flying * piece_bytes);
     if (!ring || !memory) {

@@ -77,6 +77,7 @@ int run(const Options& options) {
         return 1;
     }
     ::setenv("XDG_RUNTIME_DIR", folder.path().c_str(), 1);
+    ::setenv("WEIR_SPILL_DIR", "none", 1);
     RunnerPlan plan{{{TickClock::calibrate(), choose_placement()},
                      folder.path(),
                      options.program,

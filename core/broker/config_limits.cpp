@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <system_error>
@@ -57,6 +58,14 @@ Result<std::uint32_t, Error<StartFailure>> count_in(const MaybeSetting& setting)
         return usage(setting->origin, "at least 1 is needed; \"none\" is for no limit");
     return static_cast<std::uint32_t>(
         std::min<std::uint64_t>(*number, std::numeric_limits<std::uint32_t>::max()));
+}
+
+// Private to the user: its owner is looked at before anything is written there (daemon.cpp).
+std::string default_spill_dir() {
+    const char* const state = std::getenv("XDG_STATE_HOME");
+    if (state != nullptr && *state == '/') return std::string(state) + "/weir/spill";
+    if (::getuid() == 0) return "/var/lib/weir/spill";
+    return "/var/tmp/weir-" + std::to_string(::getuid());
 }
 
 // Judged only, not made: nothing is written there yet, and a check must leave no trace.
@@ -119,7 +128,10 @@ Result<FlowOptions, Error<StartFailure>> judge_flow(const Settings& settings,
         if (!span_ns) return usage(settings.flow_dwell->origin, span_ns.error().sentence);
         flow.dwell_ns = *span_ns;
     }
-    if (settings.spill_dir) {
+    flow.by_default = !settings.spill_dir;
+    if (flow.by_default) {
+        flow.directory = default_spill_dir();
+    } else if (settings.spill_dir->value != "none") {
         auto directory = judge_spill_dir(*settings.spill_dir);
         if (!directory) return fail(directory.error());
         flow.directory = std::move(*directory);

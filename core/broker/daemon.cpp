@@ -73,15 +73,44 @@ Result<PolicyChange, Refused> read_policies_again(const BrokerConfig& config, Me
 // The spill directory, cleared of an earlier life; how much may be in it.
 Result<std::uint64_t, Error<StartFailure>> open_spill_space(const std::string& broker,
                                                             const FlowOptions& flow, Ready& news) {
-    auto room = io::open_spill_directory(flow.directory);
+    auto room = flow.by_default ? io::open_default_spill_directory(flow.directory)
+                                : io::open_spill_directory(flow.directory);
     if (!room) return fail(StartFailure::refused, room.error().sentence);
     const io::LeftFiles left = io::remove_spill_files(flow.directory, spill_owner(broker));
     if (left.files != 0)
         news.notices.push_back("an earlier broker of this name left " + std::to_string(left.files) +
                                " spill files (" + format_size(left.bytes) + "): removed");
+    if (io::is_in_memory(flow.directory))
+        news.notices.push_back("the spill directory " + flow.directory +
+                               " is in memory itself (tmpfs): what flows there makes none free");
     if (flow.limit_bytes != 0) return flow.limit_bytes;
     // A disk that is full now need not stay so: what it really has is found out at each file.
     return std::max(*room / 10'000 * flow.limit_share, spill_limit_least);
+}
+
+// Nobody asked for the default one: without it there is no flow to disk, and producers wait.
+Result<void, Error<StartFailure>> use_disk(const BrokerConfig& config, Segment& segment,
+                                           io::Files& files, Ready& news) {
+    const FlowOptions& flow = config.limits.flow;
+    if (flow.directory.empty()) return {};
+    auto limit = open_spill_space(config.name, flow, news);
+    if (limit) {
+        segment.use_disk(files, flow, *limit);
+    } else if (flow.by_default) {
+        news.notices.push_back("no flow to disk, producers wait when memory is full: " +
+                               limit.error().sentence + " (name another with --spill-dir DIR)");
+        log::warning("{}", news.notices.back());
+    } else {
+        return fail(limit.error());
+    }
+    return {};
+}
+
+void leave_disk(const BrokerConfig& config) {
+    const FlowOptions& flow = config.limits.flow;
+    if (flow.directory.empty()) return;
+    io::remove_spill_files(flow.directory, spill_owner(config.name));
+    if (flow.by_default) ::rmdir(flow.directory.c_str());  // not empty: another broker's too
 }
 
 // The part with a listening socket: everything before it can fail, nothing after `ready` may.
@@ -117,12 +146,7 @@ Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& seg
     inputs.ends_with_last_session = config.ends_with_last_session;
     Loop loop(std::move(*ring), memory, sessions, inputs, clock);
     io::RingFiles files(loop.ring(), Loop::disk_prefix());
-    const FlowOptions& flow = config.limits.flow;
-    if (!flow.directory.empty()) {
-        auto limit = open_spill_space(config.name, flow, news);
-        if (!limit) return fail(limit.error());
-        segment.use_disk(files, flow, *limit);
-    }
+    if (auto used = use_disk(config, segment, files, news); !used) return fail(used.error());
 
     log::info("broker \"{}\" is ready: {} of direct memory, {} of heap-like memory, socket {}",
               config.name, format_size(config.direct_bytes), format_size(config.heap_bytes),
@@ -130,7 +154,7 @@ Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& seg
     ready(news);
     auto ended = loop.run();
     loop.end_disk(disk_patience_ns);
-    if (!flow.directory.empty()) io::remove_spill_files(flow.directory, spill_owner(config.name));
+    leave_disk(config);
     if (!ended) return fail(StartFailure::refused, ended.error().sentence);
     log::info("broker \"{}\" has stopped; discarded: {} messages, {}", config.name, ended->messages,
               format_size(ended->bytes));

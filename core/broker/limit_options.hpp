@@ -22,7 +22,8 @@ struct FlowOptions {
     std::uint64_t threshold_bytes = 0;  // of direct memory in use: flow begins; 0: three quarters
     // Below it flow ends; never above the threshold. 0: 14/15 of that, so 70 % beside 75 %.
     std::uint64_t resume_bytes = 0;
-    std::string directory;  // absolute; empty: there is no flow to disk
+    std::string directory;    // absolute; empty: there is no flow to disk
+    bool by_default = false;  // nobody named it: where it is of no use, there is no flow to disk
     // At most so much spill space: bytes, or if 0 a share of the file system's free space when the
     // broker starts, in hundredths of a percent.
     std::uint64_t limit_bytes = 0;

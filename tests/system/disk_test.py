@@ -44,6 +44,52 @@ class FlowToDisk(stage.SystemTest):
         until(lambda: os.listdir(folder) == [])
         until(lambda: broker.stat()["disk"]["used"] == 0)
 
+    def test_without_a_word_backlog_flows_to_a_private_directory_that_goes_with_the_broker(self):
+        state = self.folder()
+        spill = state / "weir" / "spill"
+        os.environ.update(XDG_STATE_HOME=str(state), WEIR_SPILL_DIR="")
+        self.addCleanup(os.environ.update, WEIR_SPILL_DIR="none")
+        self.addCleanup(os.environ.pop, "XDG_STATE_HOME")
+        broker = self.broker(*MEMORY)
+        if b"(tmpfs)" in broker.started.stderr:
+            self.assertFalse(broker.stat()["disk"]["limit"])
+            self.skipTest("temporary files are in memory here")
+        self.assertEqual(broker.started.stderr, b"")
+        self.check(self.send_numbers(broker, 20_000), OK)
+        self.assertEqual(os.stat(spill).st_mode & 0o7777, 0o700)
+        self.assertNotEqual(os.listdir(spill), [])
+        self.assertEqual(self.receive(broker, 20_000), list(range(20_000)))
+        broker.end()
+        self.assertFalse(spill.exists())
+
+    def test_a_default_directory_of_somebody_else_is_not_used_and_producers_wait(self):
+        state = self.folder()
+        os.environ.update(XDG_STATE_HOME=str(state), WEIR_SPILL_DIR="")
+        self.addCleanup(os.environ.update, WEIR_SPILL_DIR="none")
+        self.addCleanup(os.environ.pop, "XDG_STATE_HOME")
+        spill = state / "weir" / "spill"
+        spill.mkdir(parents=True)
+        spill.chmod(0o777)
+        broker = self.broker(*MEMORY)
+        self.assertIn(b"is open to other users", broker.started.stderr)
+        self.assertIn(b"--spill-dir", broker.started.stderr)
+        self.check(self.send_numbers(broker, 20_000, "--timeout", "1s"), LIMIT)
+        self.assertEqual(os.listdir(spill), [])
+        elsewhere = self.folder()
+        spill.rmdir()
+        spill.symlink_to(elsewhere)
+        other = self.broker(*MEMORY)
+        self.assertIn(b"is not a directory", other.started.stderr)
+        self.assertEqual(os.listdir(elsewhere), [])
+        broker.end()
+        other.end()
+        self.assertTrue(spill.exists())
+
+    def test_none_is_a_spill_directory_too(self):
+        broker = self.broker(*MEMORY, "--spill-dir", "none")
+        self.assertEqual(broker.started.stderr, b"")
+        self.check(self.send_numbers(broker, 20_000, "--timeout", "1s"), LIMIT)
+
     def test_it_is_said_when_memory_and_disk_will_be_full_at_this_rate(self):
         broker = self.broker("--direct", "256M", "--heap", "16M")
         self.check(broker.weir("policy", "set", "queue://big", "rate=8MiB/s"), OK)

@@ -35,7 +35,7 @@ class OrdinaryUser(stage.SystemTest):
         self.addCleanup(self.stop)
 
     def run_as_user(self, *arguments, stdin=b"", runtime=None):
-        env = {"PATH": os.environ["PATH"], "WEIR_NAME": self.name,
+        env = {"PATH": os.environ["PATH"], "WEIR_NAME": self.name, "WEIR_SPILL_DIR": "none",
                "XDG_RUNTIME_DIR": str(runtime or self.runtime)}
         if runtime == "":
             del env["XDG_RUNTIME_DIR"]

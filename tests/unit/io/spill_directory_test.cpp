@@ -37,6 +37,26 @@ TEST_F(SpillDirectoryTest, IsMadeWithThoseAboveIt) {
     EXPECT_EQ(fs::status(deep).permissions(), fs::perms::owner_all);
 }
 
+TEST_F(SpillDirectoryTest, TheDefaultOneHasToBeThisUsersAlone) {
+    const fs::path own = root_ / "own" / "spill";
+    const auto opened = open_default_spill_directory(own.string());
+    // Where temporary files are in memory it is refused for that, and for nothing else.
+    EXPECT_EQ(static_cast<bool>(opened), !is_in_memory(root_.string()));
+    EXPECT_EQ(fs::status(own).permissions(), fs::perms::owner_all);
+    const auto refusal = [](const fs::path& path) {
+        const auto refused = open_default_spill_directory(path.string());
+        return refused ? std::string("none") : refused.error().sentence;
+    };
+    fs::permissions(own, fs::perms::group_exec, fs::perm_options::add);
+    EXPECT_NE(refusal(own).find("open to other users"), std::string::npos);
+    fs::create_directory_symlink(root_ / "own", root_ / "link");
+    EXPECT_NE(refusal(root_ / "link").find("not a directory"), std::string::npos);
+    if (::geteuid() != 0) return;  // only root can give a directory away
+    fs::permissions(own, fs::perms::owner_all);
+    ASSERT_EQ(::chown(own.c_str(), 12345, 12345), 0);
+    EXPECT_NE(refusal(own).find("belongs to user 12345"), std::string::npos);
+}
+
 TEST_F(SpillDirectoryTest, ThatCannotBeMadeSaysWhy) {
     put("file");
     const auto opened = open_spill_directory((root_ / "file" / "below").string());

@@ -27,6 +27,7 @@ protected:
         folder_ = pattern;
         setenv("XDG_RUNTIME_DIR", folder_.c_str(), 1);
         unsetenv("WEIR_NAME");
+        unsetenv("XDG_STATE_HOME");
     }
     void TearDown() override { std::filesystem::remove_all(folder_); }
 
@@ -323,6 +324,17 @@ TEST_F(ConfigTest, ASpillDirectoryMustBeWritableOrCreatable) {
     ASSERT_TRUE(config) << config.error().sentence;
     EXPECT_EQ(config->limits.flow.directory, folder_ + "/a/b");
     EXPECT_FALSE(std::filesystem::exists(folder_ + "/a")) << "judging must leave no trace";
+    EXPECT_FALSE(config->limits.flow.by_default);
+    settings.spill_dir = option("--spill-dir", "none");
+    EXPECT_EQ(configure(settings, usual)->limits.flow.directory, "");
+    settings.spill_dir.reset();
+    const FlowOptions nobodys = configure(settings, usual)->limits.flow;
+    EXPECT_TRUE(nobodys.by_default);
+    EXPECT_EQ(nobodys.directory, ::getuid() == 0 ? "/var/lib/weir/spill"
+                                                 : "/var/tmp/weir-" + std::to_string(::getuid()));
+    setenv("XDG_STATE_HOME", folder_.c_str(), 1);
+    EXPECT_EQ(configure(settings, usual)->limits.flow.directory, folder_ + "/weir/spill");
+    unsetenv("XDG_STATE_HOME");
     settings.spill_dir = option("--spill-dir", file("") + "/below-a-file");
     EXPECT_TRUE(holds(refusal(settings, StartFailure::usage), "is not a directory"));
     settings.spill_dir = option("--spill-dir", "/proc/nowhere");
