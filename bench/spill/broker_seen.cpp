@@ -42,6 +42,14 @@ Moment BrokerSeen::now() const {
     return moment;
 }
 
+RunsOf runs_of(pid_t pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/schedstat");
+    RunsOf runs;
+    double waited = 0;
+    file >> runs.ns >> waited >> runs.times;
+    return runs;
+}
+
 // Fields 14 and 15 of the line; the second one is a name that may hold anything, so it is counted
 // from behind its last parenthesis.
 double cpu_s_of(pid_t pid) {

@@ -28,6 +28,9 @@ public:
 
     // Cheap: a word each.
     std::uint64_t direct_used() const noexcept;
+    pid_t pid() const noexcept {
+        return static_cast<pid_t>(control_.view().superblock().broker_pid);
+    }
     std::uint64_t direct_limit() const noexcept;
     std::uint64_t bytes_read() const noexcept;
     // With the kernel's account: a few microseconds.
@@ -38,6 +41,14 @@ private:
 
     ControlRegion control_;
 };
+
+// What the first thread of a process has had of processors: how long, and how many times it was put
+// on one. Zeros where the kernel does not count that.
+struct RunsOf {
+    double ns = 0;
+    double times = 0;
+};
+RunsOf runs_of(pid_t pid);
 
 // Seconds of processor that all threads of a process have used, in the kernel's ticks (10 ms).
 double cpu_s_of(pid_t pid);

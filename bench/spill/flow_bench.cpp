@@ -39,6 +39,8 @@ struct Latencies {
     Series bytes_per_s;
     Series writer_cpu;
     Series flood_cpu;
+    Series writer_run_us;
+    Series flood_run_us;
 
     void add(const NeighbourFigures& figures) {
         p50_us.push_back(figures.round_trip.ns_p50 / 1e3);
@@ -47,6 +49,8 @@ struct Latencies {
         bytes_per_s.push_back(figures.load.bytes_per_s);
         writer_cpu.push_back(figures.load.cpu[0]);
         flood_cpu.push_back(figures.load.cpu[1]);
+        writer_run_us.push_back(figures.load.run_ns[0] / 1e3);
+        flood_run_us.push_back(figures.load.run_ns[1] / 1e3);
     }
 };
 
@@ -201,9 +205,10 @@ void print_neighbours(const Measures& measures) {
     const auto line = [](const char* beside, const Latencies& all) {
         fmt::print(
             "  beside {:8} {:8.1f} us median {:9.1f} us p99   left at {:.0f}/s; beside it "
-            "{:.2f} GB/s to disk, {:.2f} + {:.2f} processors\n",
+            "{:.2f} GB/s to disk, {:.2f} + {:.2f} processors in pieces of {:.0f} + {:.0f} us\n",
             beside, median(all.p50_us), median(all.p99_us), median(all.rate_per_s),
-            median(all.bytes_per_s) / bytes_per_gb, median(all.writer_cpu), median(all.flood_cpu));
+            median(all.bytes_per_s) / bytes_per_gb, median(all.writer_cpu), median(all.flood_cpu),
+            median(all.writer_run_us), median(all.flood_run_us));
     };
     line("flow", measures.flow);
     line("plain", measures.plain);

@@ -46,6 +46,7 @@ struct Used {
     std::uint64_t at_ns = monotonic_ns();
     std::uint64_t bytes = 0;
     std::array<double, 2> cpu_s{0, 0};
+    std::array<RunsOf, 2> runs;
 };
 
 Used used_by(const NearArea& area, const BrokerSeen& seen) {
@@ -57,6 +58,7 @@ Used used_by(const NearArea& area, const BrokerSeen& seen) {
     // Without a plain writer the broker is the writer.
     used.cpu_s = {pids[0] != 0 ? cpu_s_of(pids[0]) : broker.cpu_s,
                   pids[1] != 0 ? cpu_s_of(pids[1]) : 0};
+    used.runs = {runs_of(pids[0] != 0 ? pids[0] : seen.pid()), runs_of(pids[1])};
     // relaxed: as above.
     used.bytes =
         pids[0] != 0 ? area.bytes_written.load(std::memory_order_relaxed) : broker.bytes_written;
@@ -65,8 +67,13 @@ Used used_by(const NearArea& area, const BrokerSeen& seen) {
 
 Load load_between(const Used& from, const Used& to) {
     const double seconds = static_cast<double>(to.at_ns - from.at_ns) / 1e9;
+    const auto run_ns = [&](std::size_t place) {
+        const double times = to.runs[place].times - from.runs[place].times;
+        return times > 0 ? (to.runs[place].ns - from.runs[place].ns) / times : 0;
+    };
     return {static_cast<double>(to.bytes - from.bytes) / seconds,
-            {(to.cpu_s[0] - from.cpu_s[0]) / seconds, (to.cpu_s[1] - from.cpu_s[1]) / seconds}};
+            {(to.cpu_s[0] - from.cpu_s[0]) / seconds, (to.cpu_s[1] - from.cpu_s[1]) / seconds},
+            {run_ns(0), run_ns(1)}};
 }
 
 Probed<void> await_noise(const NearArea& area, std::uint32_t members) {
@@ -188,24 +195,27 @@ Probed<void> flood(const NeighbourPlan& plan, NearArea& area, Meeting& meeting) 
     return {};
 }
 
-// Uses so much of a processor until `until_ns`, spinning and sleeping in turns.
+// Uses so much of a processor until `until_ns`, spinning and sleeping in turns of `run_ns`.
 class Burner {
 public:
-    explicit Burner(double share) : share_(share) {}
+    Burner(double share, double run_ns)
+        : share_(share),
+          slice_ns_(run_ns > 0 ? std::clamp<std::uint64_t>(static_cast<std::uint64_t>(run_ns),
+                                                           10 * ns_per_us, 10 * ns_per_ms)
+                               : 100 * ns_per_us) {}
 
     void burn(std::uint64_t until_ns) const {
-        constexpr std::uint64_t slice_ns = 100 * ns_per_us;
         for (std::uint64_t now = monotonic_ns(); now < until_ns; now = monotonic_ns()) {
             timespec cpu{};
             ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
             const double used = static_cast<double>(cpu.tv_sec) * 1e9 +
                                 static_cast<double>(cpu.tv_nsec) - cpu_began_ns_;
             if (used < share_ * static_cast<double>(now - began_ns_)) {
-                while (monotonic_ns() < now + slice_ns) cpu::pause();
+                while (monotonic_ns() < now + slice_ns_) cpu::pause();
                 continue;
             }
             const timespec rest{
-                0, static_cast<long>(std::min<std::uint64_t>(until_ns - now, slice_ns))};
+                0, static_cast<long>(std::min<std::uint64_t>(until_ns - now, slice_ns_))};
             ::nanosleep(&rest, nullptr);
         }
     }
@@ -219,6 +229,7 @@ private:
     }
 
     double share_;
+    std::uint64_t slice_ns_;
     double cpu_began_ns_ = cpu_now_ns();
     std::uint64_t began_ns_ = monotonic_ns();
 };
@@ -232,7 +243,7 @@ Probed<void> write_plainly(const NeighbourPlan& plan, NearArea& area, const Load
     PlainFile file(*ring, {memory->data(), memory->size()}, plan.directory, plain_file_bytes);
     if (!file.sound()) return fail(ProbeFault::not_possible, "cannot make a file for plain writes");
     meeting.begin();
-    const Burner burner(load.cpu[0]);
+    const Burner burner(load.cpu[0], load.run_ns[0]);
     area.begin_noise(0);
     std::uint64_t pieces = 0;
     const double apart_ns =
@@ -250,7 +261,7 @@ Probed<void> write_plainly(const NeighbourPlan& plan, NearArea& area, const Load
 
 Probed<void> spin_plainly(NearArea& area, const Load& load, Meeting& meeting) {
     meeting.begin();
-    const Burner burner(load.cpu[1]);
+    const Burner burner(load.cpu[1], load.run_ns[1]);
     area.begin_noise(1);
     while (!area.over()) burner.burn(monotonic_ns() + ns_per_ms);
     return {};

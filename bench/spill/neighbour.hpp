@@ -8,7 +8,9 @@
 //   flow    a producer that floods a queue nobody reads, and so the broker, writing to disk
 //   plain   two processes that know nothing of Weir: one writes to the same disk at the same rate
 //           and spins until it uses as much processor as the broker did, one spins as much as the
-//           flooding producer did. The broker is the pair's alone.
+//           flooding producer did; both in pieces as long as those of whom they stand in for: who
+//           spins for a tenth of a millisecond and sleeps is a better neighbour than who needs the
+//           same processor in one piece. The broker is the pair's alone.
 //   nobody  nothing
 //
 // All of them may run on either of the two processors of the placement.
@@ -25,8 +27,9 @@ namespace weir::bench {
 
 // What goes on beside the pair: by the broker and its flood, or by those who stand in for them.
 struct Load {
-    double bytes_per_s = 0;           // to disk
-    std::array<double, 2> cpu{0, 0};  // processors: writer, flood
+    double bytes_per_s = 0;              // to disk
+    std::array<double, 2> cpu{0, 0};     // processors: writer, flood
+    std::array<double, 2> run_ns{0, 0};  // how long each had a processor in one piece
 };
 
 struct NeighbourFigures {
