@@ -51,6 +51,11 @@ TEST_F(SpillDirectoryTest, TheDefaultOneHasToBeThisUsersAlone) {
     EXPECT_NE(refusal(own).find("open to other users"), std::string::npos);
     fs::create_directory_symlink(root_ / "own", root_ / "link");
     EXPECT_NE(refusal(root_ / "link").find("not a directory"), std::string::npos);
+    if (is_in_memory("/dev/shm")) {
+        const fs::path memory = fs::path("/dev/shm") / root_.filename();
+        EXPECT_NE(refusal(memory).find("is in memory itself"), std::string::npos);
+        fs::remove_all(memory);
+    }
     if (::geteuid() != 0) return;  // only root can give a directory away
     fs::permissions(own, fs::perms::owner_all);
     ASSERT_EQ(::chown(own.c_str(), 12345, 12345), 0);
