@@ -106,6 +106,7 @@ public:
     void set_margin(Bytes margin) noexcept { margin_ = margin; }
     // Room that only reading back may use (A4).
     void set_kept(Bytes kept) noexcept { kept_ = kept; }
+    Bytes read_back() const noexcept { return read_back_; }
     // Use, peak and limit are shown there from now on.
     void publish_to(Usage& usage) noexcept;
 

@@ -296,6 +296,7 @@ bool Flow::charge_runs(Lane& lane, std::size_t pages) const {
 // From here on the page is on disk only.
 void Flow::put_down(Lane& lane, Page& page, io::Extent extent) {
     free_memory(*tables_, lane, page);
+    tables_->units.keep(page.units);
     lane.spilled.add({page.start, extent, page.units, 1});
 }
 
@@ -313,7 +314,11 @@ void Flow::keep_room() {
         destination->direct_account.set_kept(destination->read_back_most);
         most = std::max(most, destination->read_back_most);
     }
-    tables_->direct.root.set_kept(most);
+    tables_->units.keep_at_most(most / page_unit);
+    // The piece is no producer's, however much is read back beside it.
+    const Bytes piece = tables_->units.kept_units() * page_unit;
+    tables_->direct.root.set_kept(
+        std::max(most, piece == 0 ? 0 : piece + tables_->direct.root.read_back()));
 }
 
 void Flow::written(const io::SpillOutcome& outcome) {

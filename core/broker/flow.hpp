@@ -20,7 +20,7 @@
 //   F1  no page leaves memory without being on disk, whole and answered for
 //   F2  what is on disk and in memory is not written again
 //   F3  as long as anything is on disk, producers leave the memory free that the largest page there
-//       needs to come back
+//       needs to come back, in one piece (page_allocator.hpp, L3)
 //   F4  it neither begins nor ends again within the dwell, unless memory is nearly gone
 #ifndef WEIR_CORE_BROKER_FLOW_HPP
 #define WEIR_CORE_BROKER_FLOW_HPP

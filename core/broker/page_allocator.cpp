@@ -60,7 +60,39 @@ std::optional<Unit> PageAllocator::cut(Units count) {
     return first + length - count;
 }
 
+// What of the kept piece lies behind its first `from` units is free like any other.
+void PageAllocator::give_up_kept(Units from) {
+    if (from >= kept_.count) return;
+    merge(kept_.first + from, kept_.count - from);
+    free_ += kept_.count - from;
+    kept_.count = from;
+}
+
+void PageAllocator::keep(Units count) {
+    const bool there = count < kept_.count || (count == kept_.count && kept_.lent == 0);
+    if (there) return;
+    const auto piece = take(count);
+    if (!piece) return;
+    give_up_kept(kept_.lent);  // the page in it is one like any other from here on
+    kept_ = {*piece, count, 0};
+}
+
+void PageAllocator::keep_at_most(Units count) {
+    if (kept_.lent == 0) give_up_kept(count);
+}
+
+std::optional<Unit> PageAllocator::take_kept(Units count) {
+    if (kept_.lent != 0 || count > kept_.count) return std::nullopt;
+    kept_.lent = count;
+    return kept_.first;
+}
+
 void PageAllocator::give_back(Unit first, Units count) {
+    if (kept_.lent != 0 && first == kept_.first) {
+        WEIR_CHECK(count == kept_.lent);
+        kept_.lent = 0;
+        return;
+    }
     WEIR_CHECK(free_ + count <= capacity_);
     free_ += count;
     if (is_class(count)) {

@@ -15,8 +15,14 @@
 // tables. The stacks are merged back into extents when an allocation would fail otherwise. A freed
 // run merges with its neighbours at once.
 //
-//   L1  granted + free == capacity (in units), where free is extents plus stacks
+// One piece can be kept: as long as pages are on disk, memory in one piece has to be there for the
+// largest of them, or what comes back would wait for a hole that nobody makes. It is taken from
+// what such a page leaves behind, which is one piece by nature, and is lent to one page at a time.
+//
+//   L1  granted + free + kept == capacity (in units), where free is extents plus stacks, and kept
+//       is the piece that is kept, less what is lent of it
 //   L2  no two extents touch or overlap
+//   L3  what is kept is one piece, and only take_kept gives it out
 #ifndef WEIR_CORE_BROKER_PAGE_ALLOCATOR_HPP
 #define WEIR_CORE_BROKER_PAGE_ALLOCATOR_HPP
 
@@ -45,6 +51,16 @@ public:
     std::optional<Unit> take(Units count);
     void give_back(Unit first, Units count);
 
+    // From here on `count` units are kept in one piece, if they can be had; fewer than are kept
+    // already change nothing, but that what is lent is made good.
+    void keep(Units count);
+    // No more than `count` need be kept, once it is not lent.
+    void keep_at_most(Units count);
+    // Of the piece that is kept, for one page. Given back like any other.
+    std::optional<Unit> take_kept(Units count);
+    // In the piece that is kept, and not lent.
+    Units kept_units() const noexcept { return kept_.count - kept_.lent; }
+
     Units free_units() const noexcept { return free_; }
     Units capacity() const noexcept { return capacity_; }
     // The longest piece that could be taken now. Merges the stacks.
@@ -59,13 +75,21 @@ private:
     static constexpr std::size_t classes = 9;  // 1, 2, ... 256 units
     static_assert(Units{1} << (classes - 1) == class_max);
 
+    struct Kept {
+        Unit first = 0;
+        Units count = 0;
+        Units lent = 0;  // from its front
+    };
+
     static std::size_t class_of(Units count) noexcept;
     std::optional<Unit> cut(Units count);
     void merge(Unit first, Units count);
     void merge_stacks();
+    void give_up_kept(Units from);
 
     std::map<Unit, Units> extents_;
     std::array<std::vector<Unit>, classes> stacks_;
+    Kept kept_;
     Units free_ = 0;
     Units capacity_ = 0;
 };

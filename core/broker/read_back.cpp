@@ -91,19 +91,22 @@ void ReadBack::serve(Lane& lane, const Reading& reading) {
             ahead += one.page.bytes();
         }
         if (run_start == to || ahead >= wanted) return;
-        const Bytes asked = ask(lane, *run, wanted - ahead);
+        const Bytes asked = ask(lane, *run, wanted - ahead, ahead == 0);
         if (asked == 0) return;
         ahead += asked;
         from = run_start + asked;
     }
 }
 
-// Memory for a page that comes back. Nothing of it is visible before it is linked.
-std::optional<Page> ReadBack::make_room(Lane& lane, Position start, std::uint32_t units) {
+// Memory for a page that comes back. Nothing of it is visible before it is linked. What is kept
+// for such pages is for those that a reader cannot go on without (`urgent`).
+std::optional<Page> ReadBack::make_room(Lane& lane, Position start, std::uint32_t units,
+                                        bool urgent) {
     auto charge = lane.read_back.charge(units * page_unit);
     refused_ = refused_ || !charge;
     if (!charge) return std::nullopt;
-    const auto unit = tables_->units.take(units);
+    auto unit = tables_->units.take(units);
+    if (!unit && urgent) unit = tables_->units.take_kept(units);
     if (!unit) return std::nullopt;
     Page page;
     page.ref = ref_of_unit(*unit);
@@ -125,7 +128,7 @@ std::optional<Page> ReadBack::make_room(Lane& lane, Position start, std::uint32_
 }
 
 // Reads from the front of a run; how many bytes were asked for.
-Bytes ReadBack::ask(Lane& lane, const Run& run, Bytes most) {
+Bytes ReadBack::ask(Lane& lane, const Run& run, Bytes most, bool urgent) {
     if (store_->reads_flying() >= io::SpillStore::flying_max) return 0;
     const Bytes page_bytes = run.page_bytes();
     const Bytes pages_wanted = std::max<Bytes>(1, std::min(most, read_bytes) / page_bytes);
@@ -133,7 +136,8 @@ Bytes ReadBack::ask(Lane& lane, const Run& run, Bytes most) {
     const Position start = run.start;
     std::vector<Page> room;
     while (room.size() < count) {
-        auto page = make_room(lane, start + room.size() * page_bytes, run.page_units);
+        auto page = make_room(lane, start + room.size() * page_bytes, run.page_units,
+                              urgent && room.empty());
         if (!page) break;
         page->copy = {run.extent.file,
                       run.extent.unit + static_cast<std::uint32_t>(room.size()) * run.page_units};

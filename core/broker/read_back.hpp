@@ -62,10 +62,10 @@ public:
 
 private:
     void serve(Lane& lane, const Reading& reading);
-    Bytes ask(Lane& lane, const Run& run, Bytes most);
+    Bytes ask(Lane& lane, const Run& run, Bytes most, bool urgent);
     void ask_alone(Lane& lane);
     void measure(Position at, Drain& drain) const noexcept;
-    std::optional<Page> make_room(Lane& lane, Position start, std::uint32_t units);
+    std::optional<Page> make_room(Lane& lane, Position start, std::uint32_t units, bool urgent);
     void drop(Lane& lane, Page& page);
 
     Tables* tables_;

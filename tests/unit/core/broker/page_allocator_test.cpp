@@ -105,5 +105,49 @@ TEST(PageAllocator, NeverHandsOutAUnitTwiceAndGetsEverythingBack) {
     EXPECT_EQ(allocator.longest_run(), 2048u);
 }
 
+TEST(PageAllocator, KeepsOnePieceWhateverElseComesAndGoes) {
+    PageAllocator allocator;
+    allocator.add_units(0, 256);
+    allocator.keep(64);
+    EXPECT_EQ(allocator.kept_units(), 64u);
+    EXPECT_EQ(allocator.free_units(), 192u);
+    std::vector<Unit> single;
+    while (const auto unit = allocator.take(1)) single.push_back(*unit);
+    EXPECT_EQ(single.size(), 192u);
+    const auto lent = allocator.take_kept(64);
+    ASSERT_TRUE(lent);
+    EXPECT_FALSE(allocator.take_kept(1)) << "one page at a time";
+    for (const Unit unit : single) EXPECT_TRUE(unit < *lent || unit >= *lent + 64);
+    for (std::size_t at = 0; at < single.size(); at += 2) allocator.give_back(single[at], 1);
+    EXPECT_FALSE(allocator.take(2)) << "in pieces";
+    allocator.give_back(*lent, 64);
+    EXPECT_EQ(allocator.kept_units(), 64u);
+    EXPECT_EQ(allocator.free_units(), 96u) << "what was lent is kept again, and no more than that";
+}
+
+TEST(PageAllocator, WhatIsKeptIsWhatTheLargestLeavesBehind) {
+    PageAllocator allocator;
+    allocator.add_units(0, 64);
+    const Unit small = *allocator.take(16);
+    const Unit large = *allocator.take(48);
+    allocator.give_back(small, 16);
+    allocator.keep(16);
+    const Unit lent = *allocator.take_kept(8);
+    EXPECT_EQ(allocator.kept_units(), 8u);
+    allocator.give_back(large, 48);
+    allocator.keep(48);
+    EXPECT_EQ(allocator.kept_units(), 48u);
+    EXPECT_EQ(allocator.free_units(), 8u) << "the rest of the smaller piece";
+    allocator.give_back(lent, 8);
+    EXPECT_EQ(allocator.free_units(), 16u);
+    allocator.keep(4);
+    EXPECT_EQ(allocator.kept_units(), 48u) << "is enough";
+    allocator.keep_at_most(20);
+    EXPECT_EQ(allocator.kept_units(), 20u);
+    allocator.keep_at_most(0);
+    EXPECT_EQ(allocator.free_units(), 64u);
+    EXPECT_EQ(allocator.longest_run(), 64u);
+}
+
 }  // namespace
 }  // namespace weir::broker
