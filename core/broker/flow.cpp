@@ -176,9 +176,9 @@ std::vector<Flow::Stretch> Flow::between_readings(Lane& lane) const {
         while (held > 0 && lane.pages[held - 1].end() >= reading.from) --held;
         if (first != 0 && held > first) free.push_back({first, held});
         std::size_t needed = behind(reading.to);
-        const Bytes kept = back_.window(lane, *reading.drain);
-        for (Bytes ahead = 0; needed < lane.pages.size() && ahead < kept; ++needed)
-            ahead += lane.pages[needed].bytes();
+        for (Ahead ahead = back_.ahead_of(lane, *reading.drain);
+             needed < lane.pages.size() && !ahead.is_enough(); ++needed)
+            back_.add(ahead, lane.pages[needed]);
         first = std::max<std::size_t>({first, needed, 1});
     }
     if (first != 0) free.push_back({first, lane.pages.size()});

@@ -4,6 +4,7 @@
 #include "core/base/log.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/window.hpp"
 
 namespace weir::broker {
 namespace {
@@ -35,10 +36,16 @@ std::uint64_t page_tag(const Tables& tables, const Lane& lane, Position start) n
     return epoch << 53 | std::uint64_t{lane.id} << 41 | start / page_unit;
 }
 
-Bytes ReadBack::window(const Lane& lane, const Drain& drain) const noexcept {
+Ahead ReadBack::ahead_of(const Lane& lane, const Drain& drain) const noexcept {
     const Bytes direct = tables_->direct.root.limit();
     const Bytes whole = std::min(direct, tables_->destination_of(lane).direct_account.limit());
-    return read_ahead_bytes(drain.per_s, store_->counts().read_ns, whole);
+    // One record passes over no more than a lane is granted ahead.
+    return {read_ahead_bytes(drain.per_s, store_->counts().read_ns, whole), window_limit(direct)};
+}
+
+void ReadBack::add(Ahead& ahead, const Page& page) const noexcept {
+    ahead.add(page.bytes(),
+              is_sealed(tables_->pages, page) && page_content(tables_->pages, page).messages == 0);
 }
 
 void ReadBack::measure(Position at, Drain& drain) const noexcept {
@@ -66,34 +73,33 @@ void ReadBack::serve(Lane& lane, const Reading& reading) {
     // A cursor stands in no page that is out, but a liar's may.
     if (!at) at = page_index_before(lane, reading.to);
     if (!at) return;
-    const Bytes wanted = window(lane, *reading.drain);
-    Bytes ahead = 0;
+    Ahead ahead = ahead_of(lane, *reading.drain);
     std::size_t index = *at;
-    for (; index + 1 < lane.pages.size() && ahead < wanted; ++index) {
+    for (; index + 1 < lane.pages.size() && !ahead.is_enough(); ++index) {
         if (gap_between(lane, lane.pages[index].end(), lane.pages[index + 1].start)) break;
-        ahead += lane.pages[index + 1].bytes();
+        add(ahead, lane.pages[index + 1]);
     }
     if (index + 1 == lane.pages.size()) return;
     Position from = lane.pages[index].end();
     const Position to = lane.pages[index + 1].start;
-    while (ahead < wanted) {
+    while (!ahead.is_enough()) {
         const Run* const run = lane.spilled.first_from(from);
         const Position run_start = run != nullptr && run->start < to ? run->start : to;
         for (const Arriving& one : lane.arriving) {
             if (one.page.start < from || one.page.start >= run_start) continue;
             from = one.page.end();
-            ahead += one.page.bytes();
+            ahead.add(one.page.bytes(), false);
         }
         for (Leaving& one : lane.leaving) {
             if (one.page.start < from || one.page.start >= run_start) continue;
             one.wanted = true;  // it comes back when it has been written
             from = one.page.end();
-            ahead += one.page.bytes();
+            ahead.add(one.page.bytes(), false);
         }
-        if (run_start == to || ahead >= wanted) return;
-        const Bytes asked = ask(lane, *run, wanted - ahead);
+        if (run_start == to || ahead.is_enough()) return;
+        const Bytes asked = ask(lane, *run, ahead.missing());
         if (asked == 0) return;
-        ahead += asked;
+        ahead.add(asked, false);
         from = run_start + asked;
     }
 }

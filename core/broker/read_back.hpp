@@ -44,6 +44,28 @@ constexpr Bytes read_ahead_bytes(Bytes drained_per_s, std::uint64_t answer_ns,
     return std::clamp(wanted, least, std::max(least, most));
 }
 
+// What lies in memory ahead of a reader, page by page. Those in which there is no message (a record
+// that was larger passed over them) bring it on by nothing and do not count; of these at most
+// `empty_most` bytes one behind the other, for what a page holds is its producer's word.
+class Ahead {
+public:
+    constexpr Ahead(Bytes wanted, Bytes empty_most) noexcept
+        : wanted_(wanted), empty_most_(empty_most) {}
+
+    constexpr void add(Bytes bytes, bool is_empty) noexcept {
+        empty_ = is_empty ? empty_ + bytes : 0;
+        if (!is_empty || empty_ > empty_most_) have_ += bytes;
+    }
+    constexpr bool is_enough() const noexcept { return have_ >= wanted_; }
+    constexpr Bytes missing() const noexcept { return wanted_ - std::min(have_, wanted_); }
+
+private:
+    Bytes wanted_;
+    Bytes empty_most_;
+    Bytes have_ = 0;
+    Bytes empty_ = 0;  // the last ones
+};
+
 class ReadBack {
 public:
     ReadBack(Tables& tables, io::SpillStore& store) noexcept : tables_(&tables), store_(&store) {}
@@ -54,8 +76,9 @@ public:
     // Links what has come, drops what is lost.
     void link_arrived(Lane& lane);
 
-    // How much is kept in memory ahead of a reader of this lane.
-    Bytes window(const Lane& lane, const Drain& drain) const noexcept;
+    // What has to be in memory ahead of a reader of this lane; nothing of it was added yet.
+    Ahead ahead_of(const Lane& lane, const Drain& drain) const noexcept;
+    void add(Ahead& ahead, const Page& page) const noexcept;
     // Memory for a page was refused since it was asked last.
     bool take_refused() noexcept { return std::exchange(refused_, false); }
     std::uint64_t pages_lost() const noexcept { return pages_lost_; }

@@ -67,6 +67,34 @@ TEST_F(FlowTest, APageAtWhoseEndTheCountStandsLeavesMemoryWithoutLosingCount) {
     EXPECT_EQ(disk_used(), 0U);
 }
 
+// A record that is larger than what is granted ahead passes over it: such pages hold nothing. Once
+// they filled what is read ahead, no cursor could move on, and a queue stood still for ever.
+TEST_F(FlowTest, PagesThatALargeRecordPassedOverKeepNobodyFromWhatIsBehindThem) {
+    auto producer = stage.producer(stage.session(), "queue://big");
+    const std::uint64_t count = 4 * direct_bytes / message_bytes;
+    const Bytes empty = direct_bytes / 6;  // more than the eighth that is read ahead at most
+    for (std::uint64_t to = count / 8; to < count; to += count / 8) {
+        ASSERT_EQ(produce(producer, to), to);
+        const Position from = producer.writer.tail();
+        for (int stuck = 0; producer.writer.tail() < from + empty && stuck < 100;) {
+            if (producer.writer.advance(commit_word_bytes) == ClaimStatus::ok) continue;
+            producer.ask(commit_word_bytes);
+            rounds(20);
+            stage.clock.advance_ns(ns_per_ms);
+            ++stuck;
+        }
+        ASSERT_GE(producer.writer.tail(), from + empty);
+    }
+    ASSERT_EQ(produce(producer, count), count);
+    EXPECT_GT(disk_used(), 2 * direct_bytes);
+    auto worker = stage.worker(stage.session(), "queue://big");
+    consume(worker, count);
+    EXPECT_EQ(received, count);
+    rest();
+    EXPECT_EQ(files.names(), 0U);
+    EXPECT_EQ(disk_used(), 0U);
+}
+
 TEST_F(FlowTest, AProducerMayLeaveWhileItsPagesAreBeingWritten) {
     const std::uint32_t session = stage.session();
     auto producer = stage.producer(session, "queue://big");
