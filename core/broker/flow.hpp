@@ -22,6 +22,8 @@
 //   F3  as long as anything is on disk, producers leave the memory free that the largest page there
 //       needs to come back
 //   F4  it neither begins nor ends again within the dwell, unless memory is nearly gone
+//   F5  memory that somebody waits for and that is free, but in pieces, is made one by sending what
+//       lies between to disk, however little is in use
 #ifndef WEIR_CORE_BROKER_FLOW_HPP
 #define WEIR_CORE_BROKER_FLOW_HPP
 
@@ -63,6 +65,7 @@ private:
     std::vector<Lane*> lanes_in_use() const;
     void written(const io::SpillOutcome& outcome);
     void put_where_they_belong(Lane& lane, std::uint64_t number, std::optional<io::Extent> place);
+    Bytes piece_lacking() const;
     void push_out();
     void push_out(const Destination& destination, Switch& flow);
     void push_out(std::vector<Lane*> lanes, Bytes wanted);

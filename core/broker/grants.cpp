@@ -325,6 +325,9 @@ void Grants::refused(Lane& lane, const Request& request, WaitReason reason) {
         leave(lane);
         join(lane, kind);
     }
+    lane.piece_lacking = lane.waiting && reason == WaitReason::direct_fragmented
+                             ? units_needed(request.record) * page_unit
+                             : 0;
     // Who waits asks again when it wakes: answering each time would keep both sides awake.
     const bool answered = tables_->clock.now_ns() - lane.stepped_ns < answer_again_ns;
     if (lane.waiting && !began && before == reason && answered) return;

@@ -110,7 +110,11 @@ std::optional<Page> ReadBack::make_room(Lane& lane, Position start, std::uint32_
     refused_ = refused_ || !charge;
     if (!charge) return std::nullopt;
     const auto unit = tables_->units.take(units);
-    if (!unit) return std::nullopt;
+    if (!unit) {
+        if (tables_->units.free_units() >= units)
+            piece_lacking_ = std::max(piece_lacking_, units * page_unit);
+        return std::nullopt;
+    }
     Page page;
     page.ref = ref_of_unit(*unit);
     page.units = units;

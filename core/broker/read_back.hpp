@@ -81,6 +81,8 @@ public:
     void add(Ahead& ahead, const Page& page) const noexcept;
     // Memory for a page was refused since it was asked last.
     bool take_refused() noexcept { return std::exchange(refused_, false); }
+    // As much is free for a page, but was not in one piece, since it was asked last; 0: nothing.
+    Bytes take_piece_lacking() noexcept { return std::exchange(piece_lacking_, 0); }
     std::uint64_t pages_lost() const noexcept { return pages_lost_; }
 
 private:
@@ -99,6 +101,7 @@ private:
     std::uint64_t pages_told_ = 0;  // of them, in the log
     std::uint64_t told_ns_ = 0;
     bool refused_ = false;
+    Bytes piece_lacking_ = 0;
 };
 
 // Seeds a page's checksum: no two pages of a broker's life have the same lane and position.

@@ -200,6 +200,7 @@ struct Lane {
 
     // Waiting for a grant (waiting.cpp).
     bool waiting = false;
+    Bytes piece_lacking = 0;             // while waiting: so much is free, but not in one piece
     LineKind line = LineKind::broker;    // while waiting: where
     std::uint64_t tag = 0;               // its place in that line
     Bytes passed_by = 0;                 // bytes that later requests got while this one was first

@@ -122,6 +122,45 @@ TEST_F(FlowTest, BelowTheThresholdNothingIsWritten) {
     EXPECT_EQ(files.operations(), 0U);
 }
 
+// F5: what is drained leaves holes between the pages of others, and a large message needs one piece.
+TEST_F(FlowTest, BelowTheThresholdWhatLiesInTheWayOfALargeMessageFlows) {
+    ASSERT_TRUE(stage.segment->set_policy("queue://>", "flow-to-disk=never"));
+    auto stays = stage.producer(stage.session(), "queue://stays");
+    auto goes = stage.producer(stage.session(), "queue://goes");
+    auto worker = stage.worker(stage.session(), "queue://goes");
+    std::uint64_t count = 0;
+    for (; stage.direct_used() < direct_bytes / 8 * 7; ++count) {
+        ASSERT_TRUE(stays.send(message(count)));
+        ASSERT_TRUE(goes.send(message(count)));
+        rounds(2);
+    }
+    for (int turn = 0; turn < 500 && stage.books(goes.destination).depth_messages.load() != 0;
+         ++turn) {
+        worker.take_all(8);
+        worker.acknowledge_all();
+        rounds(20);
+        stage.clock.advance_ns(5 * ns_per_ms);
+    }
+    ASSERT_TRUE(stage.segment->set_policy("queue://>", "flow-to-disk=auto"));
+    rounds();
+    ASSERT_EQ(files.operations(), 0U);
+    ASSERT_LT(stage.direct_used(), direct_bytes / 4 * 3);
+
+    auto large = stage.producer(stage.session(), "queue://large");
+    const std::string text(direct_bytes / 4 - 100, 'x');
+    bool was_sent = large.send(text);
+    ASSERT_FALSE(was_sent);
+    EXPECT_EQ(large.slot().reason.load(), WaitReason::direct_fragmented);
+    for (int turn = 0; turn < 100 && !was_sent; ++turn) {
+        rounds(20);
+        stage.clock.advance_ns(5 * ns_per_ms);
+        was_sent = large.send(text);
+    }
+    EXPECT_TRUE(was_sent);
+    EXPECT_GT(stage.books(stays.destination).disk_bytes.load(), 0U);
+    EXPECT_EQ(stage.books(stays.destination).depth_messages.load(), count);
+}
+
 TEST_F(FlowTest, PagesAreGatheredIntoLargeWrites) {
     auto producer = stage.producer(stage.session(), "queue://big");
     produce(producer, 3 * direct_bytes / message_bytes);
