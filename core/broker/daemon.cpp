@@ -88,27 +88,28 @@ Result<std::uint64_t, Error<StartFailure>> open_spill_space(const std::string& b
     return std::max(*room / 10'000 * flow.limit_share, spill_limit_least);
 }
 
-// Nobody asked for the default one: without it there is no flow to disk, and producers wait.
-Result<void, Error<StartFailure>> use_disk(const BrokerConfig& config, Segment& segment,
+// Nobody asked for the default one: without it there is no flow to disk, and producers wait. True:
+// the disk is used.
+Result<bool, Error<StartFailure>> use_disk(const BrokerConfig& config, Segment& segment,
                                            io::Files& files, Ready& news) {
     const FlowOptions& flow = config.limits.flow;
-    if (flow.directory.empty()) return {};
+    if (flow.directory.empty()) return false;
     auto limit = open_spill_space(config.name, flow, news);
     if (limit) {
         segment.use_disk(files, flow, *limit);
-    } else if (flow.by_default) {
+        return true;
+    }
+    if (flow.by_default) {
         news.notices.push_back("no flow to disk, producers wait when memory is full: " +
                                limit.error().sentence + " (name another with --spill-dir DIR)");
         log::warning("{}", news.notices.back());
-    } else {
-        return fail(limit.error());
+        return false;
     }
-    return {};
+    return fail(limit.error());
 }
 
 void leave_disk(const BrokerConfig& config) {
     const FlowOptions& flow = config.limits.flow;
-    if (flow.directory.empty()) return;
     io::remove_spill_files(flow.directory, spill_owner(config.name));
     if (flow.by_default) ::rmdir(flow.directory.c_str());  // not empty: another broker's too
 }
@@ -146,7 +147,8 @@ Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& seg
     inputs.ends_with_last_session = config.ends_with_last_session;
     Loop loop(std::move(*ring), memory, sessions, inputs, clock);
     io::RingFiles files(loop.ring(), Loop::disk_prefix());
-    if (auto used = use_disk(config, segment, files, news); !used) return fail(used.error());
+    const auto has_disk = use_disk(config, segment, files, news);
+    if (!has_disk) return fail(has_disk.error());
 
     log::info("broker \"{}\" is ready: {} of direct memory, {} of heap-like memory, socket {}",
               config.name, format_size(config.direct_bytes), format_size(config.heap_bytes),
@@ -154,7 +156,7 @@ Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& seg
     ready(news);
     auto ended = loop.run();
     loop.end_disk(disk_patience_ns);
-    leave_disk(config);
+    if (*has_disk) leave_disk(config);
     if (!ended) return fail(StartFailure::refused, ended.error().sentence);
     log::info("broker \"{}\" has stopped; discarded: {} messages, {}", config.name, ended->messages,
               format_size(ended->bytes));
