@@ -131,6 +131,10 @@ struct ConsumerCore {
 
     // A look at the only lane found nothing. Behind a burst the next look will pause first.
     Result<Message, ReceiveError> found_nothing() noexcept {
+        if (received == received_when_empty) [[likely]] {  // as the look before
+            pause_ns = dense_pause.behind(0, 0);
+            return fail(ReceiveError::timed_out);
+        }
         if (received - received_when_empty >= DensePause::dense_messages) turns = 0;
         note_burst();
         return fail(ReceiveError::timed_out);
