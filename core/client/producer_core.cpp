@@ -132,10 +132,16 @@ bool ProducerCore::meter_allows(std::uint64_t payload) const noexcept {
            (bytes == 0 || sent_payload + payload < bytes);
 }
 
+ClaimStatus ProducerCore::advance(std::uint64_t bytes) noexcept {
+    const ClaimStatus status = writer.advance(bytes);
+    if (status == ClaimStatus::ok) connection->touch(writer.page());
+    return status;
+}
+
 // Nothing is changed if it may not.
 bool ProducerCore::may_go_on(const RoomNeeded& need, std::uint64_t bytes) noexcept {
     return meter_allows(need.payload) &&
-           (writer.has_room(bytes) || writer.advance(bytes) == ClaimStatus::ok);
+           (writer.has_room(bytes) || advance(bytes) == ClaimStatus::ok);
 }
 
 ProducerCore::Choice ProducerCore::choice() const noexcept {
@@ -180,9 +186,8 @@ Result<std::byte*, SendError> ProducerCore::room(const RoomNeeded& need) {
         }
         const std::uint64_t wanted =
             need.bytes + gap_for(page_header_bytes, need.alignment, need.before_payload);
-        switch (allowed ? writer.advance(wanted) : ClaimStatus::no_grant) {
+        switch (allowed ? advance(wanted) : ClaimStatus::no_grant) {
             case ClaimStatus::ok:
-                connection->touch(writer.page());
                 // relaxed: it may have gone on waiting for the sake of its descriptor; a hint.
                 cell->waiting.store(ProducerWaiting::no, std::memory_order_relaxed);
                 ask_ahead();

@@ -16,6 +16,7 @@ namespace weir::detail {
 
 inline constexpr std::size_t inline_copy_max = 128;
 
+// Of vector type: an array of bytes or words goes by way of the stack.
 using Sixteen = std::uint64_t __attribute__((vector_size(16)));
 
 template <std::size_t Block>

@@ -146,6 +146,8 @@ struct ProducerCore {
     // Rates and depths: what may be sent beside the stop (LaneSlot.message_stop).
     bool metered() const noexcept;
     bool meter_allows(std::uint64_t payload) const noexcept;
+    // Enters the next granted page, mapped before it is written.
+    ClaimStatus advance(std::uint64_t bytes) noexcept;
     bool may_go_on(const RoomNeeded& need, std::uint64_t bytes) noexcept;
     std::optional<SendError> refusal(std::uint64_t payload, std::uint64_t envelope) noexcept;
     void look_at_policy() noexcept;
