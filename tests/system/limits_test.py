@@ -82,8 +82,11 @@ class Limits(stage.SystemTest):
         self.set_policy(broker, "queue://crowd", "limit=2MiB")
         end = self.watch(broker)
         accepted = self.crowd(broker, "queue://crowd")
-        while broker.destination("queue://crowd")["direct_bytes"] <= MIB:  # a busy machine
+        for _ in range(4):  # a busy machine
+            if broker.destination("queue://crowd")["direct_bytes"] > MIB:
+                break
             accepted += self.crowd(broker, "queue://crowd")
+        self.assertGreater(broker.destination("queue://crowd")["direct_bytes"], MIB)
         self.assertEqual(broker.destination("queue://crowd")["depth_messages"], accepted)
         # While it is full, nobody else is held up; and again while a consumer makes room.
         done = broker.weir("send", "queue://other", "--count", "5000", "--size", "1000",
@@ -136,14 +139,14 @@ class Limits(stage.SystemTest):
         until(lambda: broker.destination("topic://quiet")["messages_out"] == 2000)
         before = broker.destination("topic://quiet")["direct_bytes"]
         self.assertGreater(before, 7 * MIB)
-        done = broker.weir("send", "queue://busy", "--count", "9000", "--size", "1000",
+        done = broker.weir("send", "queue://busy", "--count", "9370", "--size", "1000",
                            "--timeout", "20s")
         self.assertEqual(done.returncode, OK, done.stderr)
-        # What is taken follows need: the busy one has 9 of 12 MiB now.
-        self.assertLess(broker.destination("topic://quiet")["direct_bytes"], before / 2)
+        # What is taken follows need: the busy one has a little more than 9 of 12 MiB now.
+        self.assertLess(broker.destination("topic://quiet")["direct_bytes"], 3 * MIB)
         self.assertEqual(broker.weir("doctor").returncode, OK)
         # Who sends again gets a page again, and the reader goes on there.
-        self.assertEqual(len(broker.drain("queue://busy")), 9000)
+        self.assertEqual(len(broker.drain("queue://busy")), 9370)
         sleepers.stdin.write(b"\n")
         sleepers.stdin.flush()
         self.assertEqual(sleepers.stdout.readline(), b"ready\n")
