@@ -122,7 +122,7 @@ TEST_F(FlowTest, BelowTheThresholdNothingIsWritten) {
     EXPECT_EQ(files.operations(), 0U);
 }
 
-// F5: what is drained leaves holes between the pages of others, and a large message needs one piece.
+// F5: what is drained leaves holes between the pages of others; a large message needs one piece.
 TEST_F(FlowTest, BelowTheThresholdWhatLiesInTheWayOfALargeMessageFlows) {
     ASSERT_TRUE(stage.segment->set_policy("queue://>", "flow-to-disk=never"));
     auto stays = stage.producer(stage.session(), "queue://stays");
@@ -318,21 +318,7 @@ TEST_F(PolicyFlowTest, WhatBecomesARingWhileItIsOnDiskGivesUpTheOldestAndCountsE
     producer.on_full = Overflow::drop_oldest;
     EXPECT_EQ(produce(producer, 3 * count), 3 * count);
     auto worker = stage.worker(stage.session(), "queue://turned");
-    std::uint64_t next = 0;
-    for (int stuck = 0; next < sent && stuck < 300; ++stuck) {
-        for (const std::string& text : worker.take_all(8)) {
-            const std::uint64_t number = std::stoull(text);
-            ASSERT_EQ(text, message(number)) << "wrong bytes";
-            ASSERT_GE(number, next) << "out of order";
-            next = number + 1;
-            ++received;
-            stuck = 0;
-        }
-        worker.acknowledge_all();
-        rounds(20);
-        stage.clock.advance_ns(5 * ns_per_ms);
-    }
-    EXPECT_EQ(next, sent) << "the newest are there";
+    EXPECT_EQ(consume_what_is_left(worker), sent) << "the newest are there";
     const Books& books = stage.books(producer.destination);
     EXPECT_EQ(received + books.dropped.load(), sent);
     EXPECT_EQ(books.damaged.load(), 0U);

@@ -12,26 +12,6 @@ namespace {
 
 class FlowTrustTest : public FlowTest {
 protected:
-    // Takes what comes, in order but perhaps not all of it; the number behind the last one.
-    std::uint64_t consume_what_is_left(test::TestWorker& worker) {
-        std::uint64_t next = 0;
-        for (int stuck = 0; stuck < 100; ++stuck) {
-            for (const std::string& text : worker.take_all(8)) {
-                const std::string plain = mark_of(text).second;
-                const std::uint64_t number = std::stoull(plain);
-                EXPECT_EQ(plain, message(number)) << "wrong bytes";
-                EXPECT_GE(number, next) << "out of order";
-                next = number + 1;
-                ++received;
-                stuck = 0;
-            }
-            worker.acknowledge_all();
-            rounds(20);
-            stage.clock.advance_ns(5 * ns_per_ms);
-            if (HasFailure()) break;
-        }
-        return next;
-    }
     void lie(test::TestWorker& liar, const test::TestProducer& producer, Position position) {
         liar.claims.cursor(producer.lane).store(cursor_word(position, liar.self));
         liar.acknowledge_all();

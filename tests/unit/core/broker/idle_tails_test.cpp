@@ -113,6 +113,14 @@ TEST(IdleTails, WhatIsUnreadOrHeldOrLookedAtStays) {
 // Memory stands still at the limit, and nobody is slowed down before it.
 constexpr const char* at_its_limit = "limit=512KiB\nhigh-water=512KiB";
 
+// One that has sent, of a topic whose memory is pressed on with `press`.
+struct OneSleeper : Quiet {
+    OneSleeper() : Quiet(sized(1 << 20, false)) {
+        EXPECT_TRUE(stage.segment->set_policy("topic://quiet", at_its_limit));
+        add(1);
+    }
+};
+
 // Presses on memory until nothing more is to be had.
 void press(Quiet& quiet, std::string_view destination = "topic://quiet") {
     quiet.stage.clock.advance_ns(2 * ns_per_s);
@@ -129,9 +137,7 @@ Texts read_of_sleepers(Quiet& quiet, TestSubscriber& subscriber) {
 }
 
 TEST(IdleTails, AProducerThatIsBuildingAMessageKeepsItsPageThoughAllBeforeIsRead) {
-    Quiet quiet(sized(1 << 20, false));
-    ASSERT_TRUE(quiet.stage.segment->set_policy("topic://quiet", at_its_limit));
-    quiet.add(1);
+    OneSleeper quiet;
     TestProducer& sleeper = quiet.sleepers[0];
     std::byte* const record = sleeper.claim(5);
     ASSERT_NE(record, nullptr);
@@ -147,9 +153,7 @@ TEST(IdleTails, AProducerThatIsBuildingAMessageKeepsItsPageThoughAllBeforeIsRead
 }
 
 TEST(IdleTails, WhatASleeperSendsAfterItLostItsPageIsKeptForThoseWhoHaveNotRead) {
-    Quiet quiet(sized(1 << 20, false));
-    ASSERT_TRUE(quiet.stage.segment->set_policy("topic://quiet", at_its_limit));
-    quiet.add(1);
+    OneSleeper quiet;
     TestProducer& sleeper = quiet.sleepers[0];
     quiet.read_by(quiet.one);
     quiet.read_by(quiet.other);
@@ -173,9 +177,7 @@ TEST(IdleTails, WhatASleeperSendsAfterItLostItsPageIsKeptForThoseWhoHaveNotRead)
 }
 
 TEST(IdleTails, WhoMeetsAMarkOnAPageThatStaysAfterAllIsSentThereAgain) {
-    Quiet quiet(sized(1 << 20, false));
-    ASSERT_TRUE(quiet.stage.segment->set_policy("topic://quiet", at_its_limit));
-    quiet.add(1);
+    OneSleeper quiet;
     TestProducer& sleeper = quiet.sleepers[0];
     quiet.read_by(quiet.other);
     quiet.one.drain(~std::size_t{0}, true);
