@@ -28,6 +28,7 @@ struct HeapSizes {
     std::uint64_t subscription;  // without its ranges and attachments
     std::uint64_t attachment;    // one per exclusive subscription and lane
     std::uint64_t range;         // one per note and assignment, and per range to be redelivered
+    std::uint64_t run_charge;    // one per LaneSlot.run_charges: the places of some runs on disk
 };
 
 // Numbers in the broker's process. Written before the magic.

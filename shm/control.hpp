@@ -262,6 +262,7 @@ struct LaneSlot {
     std::atomic<std::uint64_t> waiting_since_ns;  // CLOCK_MONOTONIC, 0: not waiting
     std::atomic<std::uint64_t> queue_cursor;      // queue: the shared cursor as last accepted
     std::atomic<std::uint64_t> floor;  // position below which backlog was given up, 0: none was
+    std::atomic<std::uint64_t> run_charges;  // for what is on disk, see HeapSizes.run_charge
 };
 static_assert(sizeof(LaneSlot) == 2 * line_distance);
 

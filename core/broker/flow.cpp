@@ -299,10 +299,16 @@ bool Flow::charge_runs(Lane& lane, std::size_t pages) const {
     if (needed < lane.run_charges.size()) lane.run_charges.resize(needed);
     while (lane.run_charges.size() < needed) {
         auto charge = tables_->destination_of(lane).heap_producers.charge(run_charge_bytes);
-        if (!charge) return false;
+        if (!charge) break;
         lane.run_charges.push_back(std::move(*charge));
     }
-    return true;
+    show_run_charges(lane);
+    return lane.run_charges.size() == needed;
+}
+
+void Flow::show_run_charges(const Lane& lane) const {
+    // relaxed: for those who recount, within a change of all tables (tables_rest).
+    tables_->slot(lane).run_charges.store(lane.run_charges.size(), std::memory_order_relaxed);
 }
 
 // From here on the page is on disk only.
@@ -320,8 +326,12 @@ void Flow::keep_room() {
             std::any_of(destination->lanes.begin(), destination->lanes.end(),
                         [&](LaneId id) { return tables_->lane(id)->anything_out(); });
         if (!anything) destination->read_back_most = 0;
-        for (const LaneId id : destination->lanes)
-            if (!tables_->lane(id)->anything_out()) tables_->lane(id)->run_charges.clear();
+        for (const LaneId id : destination->lanes) {
+            Lane& lane = *tables_->lane(id);
+            if (lane.anything_out() || lane.run_charges.empty()) continue;
+            lane.run_charges.clear();
+            show_run_charges(lane);
+        }
         destination->direct_account.set_kept(destination->read_back_most);
         most = std::max(most, destination->read_back_most);
     }

@@ -74,6 +74,7 @@ private:
     std::vector<Stretch> between_readings(Lane& lane) const;
     std::size_t furthest(const Lane& lane, Stretch place, Bytes wanted) const;
     bool charge_runs(Lane& lane, std::size_t pages) const;
+    void show_run_charges(const Lane& lane) const;
     void put_down(Lane& lane, Page& page, io::Extent extent);
     void keep_room();
     void publish();

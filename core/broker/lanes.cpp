@@ -305,6 +305,8 @@ void Lanes::end(Lane& lane) {
         // swap.
         destination.claims.cursor(lane.id).store(0, std::memory_order_release);
     }
+    // relaxed: for those who recount, within a change of all tables (tables_rest).
+    slot.run_charges.store(0, std::memory_order_relaxed);
     // SYNC(slot_live) release: the slot may be used again.
     slot.state.store(SlotState::free, std::memory_order_release);
     tables_->lanes[lane.id].reset();

@@ -94,7 +94,8 @@ void fill_census(Tables& tables, const Limits& limits) {
                         lane_object_bytes,
                         subscription_object_bytes,
                         attachment_bytes,
-                        range_bytes};
+                        range_bytes,
+                        run_charge_bytes};
     super.descriptors = {static_cast<std::uint32_t>(tables.signals_fd.get()),
                          static_cast<std::uint32_t>(tables.direct_read_only.get())};
 }

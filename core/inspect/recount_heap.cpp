@@ -37,6 +37,8 @@ std::uint64_t objects_of(const RecountState& state) {
     const ControlView& view = *state.view;
     const HeapSizes& sizes = view.superblock().heap_sizes;
     std::uint64_t bytes = state.lanes.size() * sizes.lane;
+    for (const WalkedLane& lane : state.lanes)
+        bytes += shown(view.lane(lane.lane).run_charges) * sizes.run_charge;
     for (std::uint32_t slot = 0; slot < view.limits.sessions; ++slot)
         if (shown(view.session(slot).state) != SlotState::free) bytes += sizes.session;
     for (std::uint32_t slot = 0; slot < view.limits.destinations; ++slot)

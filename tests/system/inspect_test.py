@@ -41,6 +41,16 @@ class Doctor(stage.SystemTest):
         self.assertEqual(text.returncode, OK)
         self.assertEqual(text.stdout.splitlines()[-1], b"drift 0")
 
+    def test_finds_no_drift_while_a_backlog_lies_on_disk_and_when_it_came_back(self):
+        broker = self.broker("--direct", "8M", "--heap", "16M", "--spill-dir", str(self.folder()))
+        for name in ("queue://big", "queue://too"):
+            done = broker.weir("send", name, "--count", "20000", "--size", "1000")
+            self.assertEqual(done.returncode, OK, done.stderr)
+        self.assertGreater(broker.stat()["disk"]["used"], 20_000_000)
+        self.assertEqual(self.examined(broker)["drift"], 0)
+        self.assertEqual(len(broker.drain("queue://big")), 20_000)
+        self.assertEqual(self.examined(broker)["drift"], 0)
+
     def test_examines_a_stopped_broker_and_says_what_it_could_not_compare(self):
         broker = self.broker()
         broker.send("queue://orders", [b"%d" % number for number in range(1000)])
