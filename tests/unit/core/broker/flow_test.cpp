@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "tests/unit/core/broker/flow_stage.hpp"
 
 namespace weir::broker {
@@ -120,6 +122,57 @@ TEST_F(FlowTest, BelowTheThresholdNothingIsWritten) {
     ASSERT_EQ(produce(producer, count), count);
     rounds();
     EXPECT_EQ(files.operations(), 0U);
+}
+
+// F4: it rests and flows for a while each, but for memory that is nearly gone.
+TEST_F(FlowTest, ItNeitherBeginsNorEndsAgainWithinTheDwell) {
+    const Bytes threshold = flow_threshold(FlowOptions(), direct_bytes);
+    const DiskActivity& shown = stage.shared.control.superblock().disk_activity;
+    auto producer = stage.producer(stage.session(), "queue://big");
+    const std::string large(15'000, 'x');
+    // In far less than the dwell, and no more than is asked for at a time.
+    const auto fill_to = [&](Bytes used) {
+        for (int most = 500; stage.direct_used() < used && most > 0; --most) {
+            producer.send(large);
+            rounds(2);
+            stage.clock.advance_ns(5 * ns_per_ms);
+        }
+    };
+    auto worker = stage.worker(stage.session(), "queue://big");
+    const Bytes low = flow_resume(FlowOptions(), direct_bytes);
+    const auto drain = [&] {
+        for (int most = 500; stage.direct_used() > low && most > 0; --most) {
+            worker.take(producer.lane, 1);
+            worker.acknowledge_all();
+            rounds(2);
+        }
+    };
+    const auto dwell = [&] {
+        stage.clock.advance_ns(FlowOptions().dwell_ns);
+        rounds();
+    };
+    fill_to(threshold);
+    drain();
+    ASSERT_LE(stage.direct_used(), low);
+    EXPECT_EQ(shown.flowing.load(), 1U) << "it does not end yet";
+    dwell();
+    EXPECT_EQ(shown.flowing.load(), 0U);
+
+    const std::uint64_t written = shown.bytes_written.load();
+    fill_to(threshold + direct_bytes / 32);  // as much above it as is worth a write
+    rounds();
+    EXPECT_EQ(shown.flowing.load(), 0U) << "it does not begin yet";
+    EXPECT_EQ(shown.bytes_written.load(), written);
+    dwell();
+    EXPECT_EQ(shown.flowing.load(), 1U);
+    drain();
+    EXPECT_GT(shown.bytes_written.load(), written);
+    dwell();
+    ASSERT_EQ(shown.flowing.load(), 0U);
+
+    fill_to(direct_bytes / 10 * 9);
+    rounds(1);
+    EXPECT_EQ(shown.flowing.load(), 1U) << "hardly any memory is left";
 }
 
 // F5: what is drained leaves holes between the pages of others; a large message needs one piece.
@@ -241,6 +294,33 @@ TEST_F(FlowTest, APageThatRottedIsOneGapWithItsMessageCount) {
     EXPECT_EQ(stage.shared.control.subscription(worker.subscription).lost.load(), count - received)
         << "its consumer can see how many are lost";
     EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0U);
+}
+
+// Whoever takes over what a dead consumer held has to hear of the gap before it as well.
+TEST_F(FlowTest, WhatIsMissingBeforeAMessageIsSaidAgainWhenItIsRedelivered) {
+    auto producer = stage.producer(stage.session(), "queue://big");
+    const std::uint64_t count = 3 * direct_bytes / message_bytes;
+    produce(producer, count);
+    files.rot(300'000);
+    const std::uint32_t session = stage.session();
+    auto worker = stage.worker(session, "queue://big");
+    std::uint64_t lost = 0;
+    std::string first;
+    for (int turn = 0; turn < 1000 && lost == 0; ++turn) {
+        const Texts texts = worker.take(producer.lane, 8);
+        if (!texts.empty()) std::tie(lost, first) = mark_of(texts.front());
+        if (lost == 0) worker.acknowledge_all();
+        rounds(20);
+        stage.clock.advance_ns(5 * ns_per_ms);
+    }
+    ASSERT_GT(lost, 0U);
+    auto other = stage.worker(stage.session(), "queue://big");
+    stage.segment->end_session(session, Ending::died);
+    rounds();
+    const Texts again = other.take_assigned();
+    ASSERT_FALSE(again.empty());
+    EXPECT_EQ(again.front(), first);
+    EXPECT_EQ(other.lost_before_assigned, lost);
 }
 
 TEST_F(FlowTest, AConsumerThatNamesAPageFarAheadMakesNobodyLoseAnything) {
