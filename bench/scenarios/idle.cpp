@@ -6,6 +6,11 @@
 // of rest the kernel's account of each process (schedstat, nanoseconds on a processor) is read
 // twice, some seconds apart; the figure is milliseconds per ten seconds, the broker and the clients
 // together.
+//
+// Each of the five wakes once a second, and that is most of the figure: a process that only sleeps
+// ten times for a second used 1.0 to 1.8 ms (26 November 2026, four at once, a virtual machine with
+// two idle processors). Sparing a client its membarrier at the end of a slice changed nothing: 1.57
+// to 1.67 ms beside 1.52 to 1.88, three interleaved pairs.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

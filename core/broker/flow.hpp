@@ -20,7 +20,8 @@
 //   F1  no page leaves memory without being on disk, whole and answered for
 //   F2  what is on disk and in memory is not written again
 //   F3  as long as anything is on disk, producers leave the memory free that the largest page there
-//       needs to come back
+//       needs to come back; that becomes one piece when it is asked for (F5), so that no piece has
+//       to lie idle for it
 //   F4  it neither begins nor ends again within the dwell, unless memory is nearly gone
 //   F5  memory that somebody waits for and that is free, but in pieces, is made one by sending what
 //       lies between to disk, however little is in use
