@@ -60,6 +60,22 @@ TEST_F(FlowTrustTest, WritesThatFailForAWhileCostNothing) {
     }
 }
 
+TEST_F(FlowTrustTest, ADiskThatRotsEverywhereIsToldInFewLinesAndCountedWhole) {
+    auto producer = stage.producer(stage.session(), "queue://big");
+    ASSERT_EQ(produce(producer, plenty), plenty);
+    for (std::uint64_t at = 300'000; at < 2 * direct_bytes; at += 300'000) files.rot(at);
+    auto worker = stage.worker(stage.session(), "queue://big");
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(consume_what_is_left(worker), plenty);
+    const std::string log = testing::internal::GetCapturedStderr();
+    const std::uint64_t pages = stage.shared.control.superblock().disk_activity.pages_lost.load();
+    EXPECT_GT(pages, 20U);
+    std::size_t lines = 0;
+    for (std::size_t at = 0; (at = log.find("cannot be read back", at)) != log.npos; ++at) ++lines;
+    EXPECT_EQ(lines, 1U) << log;
+    EXPECT_EQ(stage.books(producer.destination).damaged.load(), plenty - received);
+}
+
 // A queue's cursor is in the hands of its consumers. One that moves it over messages takes those
 // from the others, as if it had read them, and no more than those.
 TEST_F(FlowTrustTest, AConsumerThatMovesTheCursorOntoTheDiskTakesOnlyWhatItPassed) {

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/base/clock.hpp"
+#include "shm/futex.hpp"
 #include "tests/support/client_stage.hpp"
 #include "weir/weir.hpp"
 
@@ -164,6 +165,50 @@ TEST(Producer, GivesUpAtItsDeadlineAndSaysWhy) {
     EXPECT_GE(producer.last_wait()->waited_ns, 40 * ns_per_ms);
     EXPECT_NE(producer.last_wait()->sentence.find("direct memory is full"), std::string::npos);
     EXPECT_NE(producer.last_wait()->sentence.find("this process consumes"), std::string::npos);
+}
+
+TEST(Producer, WaitsAsLongAsThePolicySaysBeforeItFails) {
+    ClientStage stage("queue://q", 1, page_unit);
+    const auto session = stage.connect();
+    PolicySlot& policy = stage.control().destination(0).policy;
+    policy.overflow.store(Overflow::fail_after);
+    policy.fail_after_ns.store(40 * ns_per_ms);
+    auto producer = stage.producer(session);
+    Result<void, SendError> last;
+    while ((last = producer.send("12345678"))) continue;
+    EXPECT_EQ(last.error(), SendError::timed_out);
+    ASSERT_TRUE(producer.last_wait());
+    EXPECT_GE(producer.last_wait()->waited_ns, 40 * ns_per_ms);
+}
+
+// Giving up messages makes no time.
+TEST(Producer, ARingWaitsInLineForARate) {
+    ClientStage stage("queue://q", 1, page_unit);
+    const auto session = stage.connect();
+    LaneSlot& lane = stage.lane(0);
+    auto producer = stage.producer(session, {.on_full = OnFull::drop_oldest});
+    lane.message_stop.store(1);  // none
+    lane.reason.store(WaitReason::rate_limit);
+    std::thread waiting([&] { EXPECT_TRUE(producer.send("1")); });
+    const auto answer = [&] {
+        lane.grants.fetch_add(1);
+        futex_wake(lane.grants, 1);
+    };
+    // relaxed would do: only the last store of the other side is waited for.
+    const auto await = [&](ProducerWaiting state) {
+        const std::uint64_t until = monotonic_ns() + 10 * ns_per_s;
+        while (stage.cell().waiting.load() != state && monotonic_ns() < until)
+            std::this_thread::yield();
+        EXPECT_EQ(stage.cell().waiting.load(), state);
+    };
+    await(ProducerWaiting::once);
+    while (stage.signals().head().need[0].load() == 0) std::this_thread::yield();
+    answer();
+    await(ProducerWaiting::in_line);
+    lane.message_stop.store(0);
+    answer();
+    waiting.join();
+    EXPECT_EQ(stage.cell().dropped_newest.load(), 0U);
 }
 
 TEST(Producer, SaysHowMuchItWantsWhileItWaits) {
