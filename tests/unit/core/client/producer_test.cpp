@@ -181,6 +181,21 @@ TEST(Producer, WaitsAsLongAsThePolicySaysBeforeItFails) {
     EXPECT_GE(producer.last_wait()->waited_ns, 40 * ns_per_ms);
 }
 
+TEST(Producer, StaysInLineForTheSakeOfItsDescriptorAndLeavesItOtherwise) {
+    for (const bool offers : {true, false}) {
+        ClientStage stage("queue://q", 2, page_unit);
+        const auto session = stage.connect();
+        auto producer = stage.producer(session, {.on_full = OnFull::fail});
+        if (offers && producer.wait_fd() == -1) GTEST_SKIP() << "neither io_uring nor futex_waitv";
+        while (producer.send("12345678")) continue;
+        EXPECT_EQ(stage.cell().waiting.load(),
+                  offers ? ProducerWaiting::in_line : ProducerWaiting::no);
+        stage.grant_to_first(1, 0, 1);
+        EXPECT_TRUE(producer.send("12345678"));
+        EXPECT_EQ(stage.cell().waiting.load(), ProducerWaiting::no);
+    }
+}
+
 // Giving up messages makes no time.
 TEST(Producer, ARingWaitsInLineForARate) {
     ClientStage stage("queue://q", 1, page_unit);
