@@ -19,6 +19,13 @@
 //   broker_runqueue_share         of the time that passed: the broker could have run and had none
 //
 // With more threads than processors most of a wait is the scheduler's, and the two shares say so.
+//
+// Measured on 26 November 2026 with 1000 lanes on two virtual cores, direct memory 1 GiB, three
+// runs of 5 s: waits 31 to 65 ms (p50) and 73 to 107 ms (p99); for 72 to 76 % of the time the
+// broker could have run and had no processor. 57 000 to 64 000 grants a CPU second of the broker,
+// of 4 to 5 million smallest pages in all; with one smallest page each (beside a build) 80 000.
+// Asked for are 200 000: 55 % of the broker's time is the kernel's waking of lanes (perf,
+// cpu-clock), one call a grant.
 #include <unistd.h>
 
 #include <algorithm>
