@@ -104,8 +104,8 @@ std::vector<Lane*> Flow::lanes_in_use() const {
 }
 
 // F5. The largest piece that somebody waits for although so much is free.
-Bytes Flow::piece_lacking() const {
-    Bytes most = 0;
+Bytes Flow::find_piece_lacking() {
+    Bytes most = back_.take_piece_lacking();
     for (const auto& lane : tables_->lanes)
         if (lane && lane->waiting) most = std::max(most, lane->piece_lacking);
     return most;
@@ -119,12 +119,12 @@ void Flow::push_out() {
     if (on != was_on)
         log::info("flow to disk {}: {} of direct memory are in use", on ? "begins" : "ends",
                   format_size(used));
-    const Bytes lacking = std::max(piece_lacking(), back_.take_piece_lacking());
+    piece_lacking_ = find_piece_lacking();
     if (on && used > marks_.resume)
         push_out(lanes_in_use(), used - marks_.resume);
-    else if (lacking > leaving_)
-        push_out(lanes_in_use(), lacking - leaving_);
-    any_on_ = on || lacking != 0;
+    else if (piece_lacking_ > leaving_)
+        push_out(lanes_in_use(), piece_lacking_ - leaving_);
+    any_on_ = on || piece_lacking_ != 0;
     each_.resize(tables_->destinations.size());
     for (const auto& destination : tables_->destinations)
         if (destination) push_out(*destination, each_[destination->slot]);
@@ -257,7 +257,7 @@ Bytes Flow::push_out(Lane& lane, Bytes wanted) {
     const Account& direct = tables_->direct.root;
     const Account& own = tables_->destination_of(lane).direct_account;
     const bool pressing = direct.used() >= direct.limit() / 10 * 9 ||
-                          own.used() >= own.limit() / 10 * 9 || piece_lacking() != 0;
+                          own.used() >= own.limit() / 10 * 9 || piece_lacking_ != 0;
     if (!clean && bytes < batch_bytes_least && last == stretch->last && !pressing) return 0;
     if (!clean && !store_->may_write(bytes)) return 0;
 

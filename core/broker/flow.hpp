@@ -66,7 +66,7 @@ private:
     std::vector<Lane*> lanes_in_use() const;
     void written(const io::SpillOutcome& outcome);
     void put_where_they_belong(Lane& lane, std::uint64_t number, std::optional<io::Extent> place);
-    Bytes piece_lacking() const;
+    Bytes find_piece_lacking();
     void push_out();
     void push_out(const Destination& destination, Switch& flow);
     void push_out(std::vector<Lane*> lanes, Bytes wanted);
@@ -92,6 +92,7 @@ private:
     Switch all_;
     std::vector<Switch> each_;  // by destination
     bool any_on_ = false;
+    Bytes piece_lacking_ = 0;  // this turn
     io::Trouble told_ = io::Trouble::none;
     std::uint64_t told_ns_ = 0;
     io::SpillCounts counted_;  // when the rates were taken last
