@@ -45,16 +45,17 @@ constexpr Bytes read_ahead_bytes(Bytes drained_per_s, std::uint64_t answer_ns,
 }
 
 // What lies in memory ahead of a reader, page by page. Those in which there is no message (a record
-// that was larger passed over them) bring it on by nothing and do not count; of these at most
-// `empty_most` bytes one behind the other, for what a page holds is its producer's word.
+// that was larger passed over them) bring it on by nothing: before the first page with a message
+// they do not count, up to `empty_most` bytes, for what a page holds is its producer's word. From
+// that page on everything does: the reader gets there, and is asked for again.
 class Ahead {
 public:
     constexpr Ahead(Bytes wanted, Bytes empty_most) noexcept
         : wanted_(wanted), empty_most_(empty_most) {}
 
     constexpr void add(Bytes bytes, bool is_empty) noexcept {
-        empty_ = is_empty ? empty_ + bytes : 0;
-        if (!is_empty || empty_ > empty_most_) have_ += bytes;
+        const bool counts = !is_empty || have_ != 0 || empty_ + bytes > empty_most_;
+        (counts ? have_ : empty_) += bytes;
     }
     constexpr bool is_enough() const noexcept { return have_ >= wanted_; }
     constexpr Bytes missing() const noexcept { return wanted_ - std::min(have_, wanted_); }
@@ -63,7 +64,7 @@ private:
     Bytes wanted_;
     Bytes empty_most_;
     Bytes have_ = 0;
-    Bytes empty_ = 0;  // the last ones
+    Bytes empty_ = 0;
 };
 
 class ReadBack {

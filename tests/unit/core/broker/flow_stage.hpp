@@ -82,10 +82,12 @@ protected:
         std::uint64_t next = 0;
         for (int stuck = 0; stuck < 100; ++stuck) {
             for (const std::string& text : worker.take_all(8)) {
-                const std::string plain = mark_of(text).second;
+                const auto [lost, plain] = mark_of(text);
                 const std::uint64_t number = std::stoull(plain);
                 EXPECT_EQ(plain, message(number)) << "wrong bytes";
                 EXPECT_GE(number, next) << "out of order";
+                gaps += number != next ? 1 : 0;
+                wrong_marks += lost != number - next ? 1 : 0;
                 next = number + 1;
                 ++received;
                 stuck = 0;
@@ -127,6 +129,8 @@ protected:
     FakeFiles files{stage.clock};
     std::uint64_t sent = 0;
     std::uint64_t received = 0;
+    std::uint64_t gaps = 0;         // places where messages were missing
+    std::uint64_t wrong_marks = 0;  // messages that did not say how many, or not rightly
 };
 
 }  // namespace weir::broker
