@@ -45,16 +45,15 @@ constexpr Bytes read_ahead_bytes(Bytes drained_per_s, std::uint64_t answer_ns,
 }
 
 // What lies in memory ahead of a reader, page by page. Those in which there is no message (a record
-// that was larger passed over them) bring it on by nothing: before the first page with a message
-// they do not count, up to `empty_most` bytes, for what a page holds is its producer's word. From
-// that page on everything does: the reader gets there, and is asked for again.
+// that was larger passed over them) bring it on by nothing and do not count, but only the first
+// `empty_most` bytes of them, for what a page holds is its producer's word.
 class Ahead {
 public:
     constexpr Ahead(Bytes wanted, Bytes empty_most) noexcept
         : wanted_(wanted), empty_most_(empty_most) {}
 
     constexpr void add(Bytes bytes, bool is_empty) noexcept {
-        const bool counts = !is_empty || have_ != 0 || empty_ + bytes > empty_most_;
+        const bool counts = !is_empty || empty_ + bytes > empty_most_;
         (counts ? have_ : empty_) += bytes;
     }
     constexpr bool is_enough() const noexcept { return have_ >= wanted_; }

@@ -97,7 +97,7 @@ TEST_F(FlowTest, PagesThatALargeRecordPassedOverKeepNobodyFromWhatIsBehindThem) 
     EXPECT_EQ(disk_used(), 0U);
 }
 
-TEST(Ahead, PagesWithoutAMessageDoNotCountBeforeTheFirstWithOneAndOnlySoMany) {
+TEST(Ahead, PagesWithoutAMessageDoNotCountButOnlySoManyOfThem) {
     Ahead ahead(100, 50);
     ahead.add(40, true);
     EXPECT_EQ(ahead.missing(), 100U);
