@@ -14,6 +14,8 @@
 //
 //   E1  a piece is zero when it is handed out
 //   E2  pieces do not overlap; a piece that was given back may be handed out again
+//   E3  a block is sent with the first answer that names a piece in it, also when what it was made
+//       for was refused
 #ifndef WEIR_CORE_BROKER_EXCHANGE_BLOCKS_HPP
 #define WEIR_CORE_BROKER_EXCHANGE_BLOCKS_HPP
 
@@ -52,13 +54,10 @@ public:
     // The session's number, for the names of its memory files.
     void name_after(std::uint64_t session_id) noexcept { session_id_ = session_id; }
 
-    // A piece, and the descriptor of its block if the block is new.
-    struct Taken {
-        Piece piece;
-        Fd new_block;
-    };
-    Result<Taken, NoPiece> take(Bytes bytes);
+    Result<Piece, NoPiece> take(Bytes bytes);
     void give_back(const Piece& piece) noexcept;
+    // The descriptor of a block that its session was not sent yet, and is sent now; else -1.
+    int hand_out(std::uint32_t block) noexcept;
     // What refused the last piece for which heap-like memory was short.
     const Obstacle& obstacle() const noexcept { return obstacle_; }
 
@@ -74,6 +73,8 @@ private:
         Fd file;
         Mapping mapping;
         std::vector<bool> taken;  // one per grain
+        std::size_t grains_free = 0;
+        bool handed_out = false;
     };
 
     bool take_from(std::uint32_t number, Bytes bytes, Piece& piece);

@@ -70,10 +70,9 @@ Result<Lanes::Opened, Refused> Lanes::open(Session& session, Destination& destin
         return fail(Refused{protocol::Refusal::system, "cannot make memory for a producer"});
     }
     Opened opened;
-    opened.new_block = std::move(taken->new_block);
     opened.lane = closed_lane_of(destination);
     if (opened.lane != nullptr && !opened.lane->charge.hand_to(session.heap_held)) {
-        session.blocks.give_back(taken->piece);
+        session.blocks.give_back(*taken);
         return fail(heap_is_full(session.heap_held.obstacle(lane_object_bytes), "another producer",
                                  lane_object_bytes));
     }
@@ -81,13 +80,13 @@ Result<Lanes::Opened, Refused> Lanes::open(Session& session, Destination& destin
     if (!handed_on) {
         auto made = new_lane(session, destination);
         if (!made) {
-            session.blocks.give_back(taken->piece);
+            session.blocks.give_back(*taken);
             return fail(made.error());
         }
         opened.lane = *made;
     }
     Lane& lane = *opened.lane;
-    lane.piece = taken->piece;
+    lane.piece = *taken;
     lane.cell = reinterpret_cast<ProducerCell*>(lane.piece.base);  // NOLINT: a piece of that layout
     lane.session = session.slot;
     lane.state = SlotState::live;

@@ -39,7 +39,6 @@ public:
     };
     struct Opened {
         Lane* lane = nullptr;
-        Fd new_block;
         Ending ending;  // handed on: where the producer goes on
     };
     Result<Opened, Refused> open(Session& session, Destination& destination);

@@ -169,8 +169,8 @@ Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
     fields.block_bytes = session.blocks.block_bytes(lane.piece.block);
     fields.with_direct = session.has_direct ? 0 : 1;
     session.has_direct = true;
-    fields.with_block = opened->new_block ? 1 : 0;
-    answer.block = std::move(opened->new_block);
+    answer.block = session.blocks.hand_out(lane.piece.block);
+    fields.with_block = answer.block >= 0 ? 1 : 0;
     fields.page = opened->ending.page;
     fields.tail = opened->ending.tail;
     fields.messages = opened->ending.messages;
@@ -224,9 +224,9 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
     fields.block = subscription.place.block;
     fields.block_offset = subscription.place.offset;
     fields.block_bytes = session.blocks.block_bytes(subscription.place.block);
-    fields.with_block = opened->new_block ? 1 : 0;
+    answer.block = session.blocks.hand_out(subscription.place.block);
+    fields.with_block = answer.block >= 0 ? 1 : 0;
     fields.notes = subscription.piece.notes;
-    answer.block = std::move(opened->new_block);
     if (queue) {
         fields.claims_bytes = destination->claims_mapping.bytes();
         answer.claims = destination->claims_fd.get();

@@ -63,14 +63,14 @@ using Refused = Error<protocol::Refusal>;
 // The answer to open_producer. Send `fields` with the descriptors that it says.
 struct ProducerAnswer {
     protocol::ProducerOpened fields{};
-    Fd block;  // empty unless fields.with_block
+    int block = -1;  // unless fields.with_block; the segment's own, to be sent and not closed
 };
 
 // The answer to open_consumer.
 struct ConsumerAnswer {
     protocol::ConsumerOpened fields{};
-    Fd block;         // empty unless fields.with_block
-    int claims = -1;  // shared: the segment's own descriptor, to be sent and not closed
+    int block = -1;   // unless fields.with_block; like the other, the segment's own, to be sent
+    int claims = -1;  // unless shared; and not closed
 };
 
 struct Regions {

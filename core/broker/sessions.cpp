@@ -190,7 +190,7 @@ void Sessions::on(Connection& connection, const protocol::OpenProducer& request)
                       opened.error().sentence);
     std::vector<int> fds;
     if (opened->fields.with_direct != 0) fds.push_back(memory_.regions().direct_rw);
-    if (opened->fields.with_block != 0) fds.push_back(opened->block.get());
+    if (opened->fields.with_block != 0) fds.push_back(opened->block);
     answer(connection, request.header.request, opened->fields, fds);
 }
 
@@ -206,7 +206,7 @@ void Sessions::on(Connection& connection, const protocol::OpenConsumer& request)
         return refuse(connection, request.header.request, opened.error().code,
                       opened.error().sentence);
     std::vector<int> fds;
-    if (opened->fields.with_block != 0) fds.push_back(opened->block.get());
+    if (opened->fields.with_block != 0) fds.push_back(opened->block);
     if (opened->claims >= 0) fds.push_back(opened->claims);
     answer(connection, request.header.request, opened->fields, fds);
 }

@@ -24,8 +24,7 @@ std::uint32_t free_consumer_slot(const Destination& queue) {
 
 Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination* destination,
                                                    std::string_view pattern, SubscriptionKind kind,
-                                                   Bytes piece_bytes, std::uint32_t notes,
-                                                   Fd& new_block) {
+                                                   Bytes piece_bytes, std::uint32_t notes) {
     const auto free =
         std::find(tables_->subscriptions.begin(), tables_->subscriptions.end(), nullptr);
     if (free == tables_->subscriptions.end())
@@ -38,7 +37,7 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
     auto range_charge = account.charge((notes + Bytes{assignments_max}) * range_bytes, holder);
     auto taken = session.blocks.take(piece_bytes);
     if (!charge || !range_charge || (!taken && taken.error() == NoPiece::heap_full)) {
-        if (taken) session.blocks.give_back(taken->piece);
+        if (taken) session.blocks.give_back(*taken);
         const Obstacle at = !charge         ? charge.error()
                             : !range_charge ? range_charge.error()
                                             : session.blocks.obstacle();
@@ -47,7 +46,6 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
     }
     if (!taken)
         return fail(Refused{protocol::Refusal::system, "cannot make memory for a consumer"});
-    new_block = std::move(taken->new_block);
 
     auto made = std::make_unique<Subscription>();
     made->slot = static_cast<std::uint32_t>(free - tables_->subscriptions.begin());
@@ -57,7 +55,7 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
     made->pattern = pattern;
     made->charge = std::move(*charge);
     made->range_charge = std::move(*range_charge);
-    made->place = taken->piece;
+    made->place = *taken;
     made->piece = {made->place.base, notes};
     session.subscriptions.push_back(made->slot);
     *free = std::move(made);
@@ -159,8 +157,7 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
         return fail(destination_is_full(topic->name, "consumers", "max-consumers", most));
     Opened opened;
     const Bytes bytes = exclusive_piece_bytes(tables_->control.view().limits.lanes);
-    auto made =
-        make(session, topic, pattern, SubscriptionKind::exclusive, bytes, 0, opened.new_block);
+    auto made = make(session, topic, pattern, SubscriptionKind::exclusive, bytes, 0);
     if (!made) return fail(made.error());
     opened.subscription = *made;
     Obstacle at;
@@ -228,7 +225,7 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& sessi
     auto made = number == 0 ? Result<Subscription*, Refused>(fail(
                                   table_is_full("consumers of one queue", shared_consumers_max)))
                             : make(session, &queue, queue.name, SubscriptionKind::shared,
-                                   shared_piece_bytes(notes), notes, opened.new_block);
+                                   shared_piece_bytes(notes), notes);
     if (!made) {
         if (queue.consumers.empty()) drop_claims(queue);
         return fail(made.error());

@@ -34,7 +34,6 @@ public:
 
     struct Opened {
         Subscription* subscription = nullptr;
-        Fd new_block;
     };
     // A subscriber of one topic, or of all that `pattern` means if `topic` is null.
     Result<Opened, Refused> open_exclusive(Session& session, std::string_view pattern,
@@ -57,7 +56,7 @@ public:
 private:
     Result<Subscription*, Refused> make(Session& session, Destination* destination,
                                         std::string_view pattern, SubscriptionKind kind,
-                                        Bytes piece_bytes, std::uint32_t notes, Fd& new_block);
+                                        Bytes piece_bytes, std::uint32_t notes);
     void show(Subscription& subscription, std::uint32_t prefetch);
     Obstacle attach(Subscription& subscription, const Destination& destination, Lane& lane,
                     Position cursor, Session& holder);

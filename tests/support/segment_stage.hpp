@@ -440,13 +440,12 @@ public:
     Shared shared;
 
 private:
-    std::byte* block(std::uint32_t session, std::uint32_t number, std::uint64_t bytes,
-                     const Fd& fd) {
+    std::byte* block(std::uint32_t session, std::uint32_t number, std::uint64_t bytes, int fd) {
         const std::uint64_t id = shared.control.session(session).id;
         auto& mapping = blocks_[{id, number}];
-        if (fd)
-            mapping = std::make_unique<Mapping>(
-                Mapping::map(fd.get(), bytes, Access::read_write).value());
+        if (fd >= 0)
+            mapping =
+                std::make_unique<Mapping>(Mapping::map(fd, bytes, Access::read_write).value());
         return mapping->data();
     }
 

@@ -40,7 +40,7 @@ public:
         answer.fields.lane = 7;
         answer.fields.with_direct = 1;
         answer.fields.with_block = 1;
-        answer.block = Fd(::eventfd(0, EFD_CLOEXEC));
+        answer.block = region_.get();
         return answer;
     }
     Result<void, Refused> close_producer(std::uint32_t session, LaneId lane) override {
