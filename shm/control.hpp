@@ -29,7 +29,7 @@
 namespace weir {
 
 inline constexpr std::uint64_t control_magic = 0x314c4f5254'4e4f43;  // "CONTROL1", little endian
-inline constexpr std::uint32_t layout_version = 5;
+inline constexpr std::uint32_t layout_version = 6;
 inline constexpr std::size_t name_bytes = 256;  // 255 characters and a zero
 
 enum class SlotState : std::uint32_t { free = 0, live = 1, closed = 2, quarantined = 3, ended = 4 };
@@ -276,9 +276,11 @@ struct SubscriptionSlot {  // one per consumer
     std::uint32_t consumer_slot;  // shared: the claimant's number in `claims`, from 1
     std::uint32_t prefetch;
     std::uint64_t birth;
-    std::uint32_t exchange_descriptor;  // shown_descriptor of the block that its piece is in
-    std::uint32_t exchange_offset;
-    std::uint32_t notes;              // shared
+    // Its piece: shown_descriptor of the block, where it is in it, and its notes (shared) or places
+    // (exclusive).
+    std::atomic<std::uint32_t> exchange_descriptor;
+    std::atomic<std::uint32_t> exchange_offset;
+    std::atomic<std::uint32_t> piece_entries;
     std::atomic<std::uint32_t> lost;  // messages whose page could not be read back for it
     std::atomic<std::uint64_t> messages_out;
     std::atomic<std::uint64_t> depth_messages;

@@ -2,20 +2,28 @@
 //
 // `exchange`: memory of one session, mapped by that session and the broker and nobody else. It
 // comes in blocks, each a sealed memfd; a producer gets one ProducerCell, a consumer one
-// ConsumerCell and behind it either a table of cursors (exclusive) or tables of notes and
+// ConsumerCell and behind it either a table of places in lanes (exclusive) or tables of notes and
 // assignments (shared).
 //
-//   exclusive   | ConsumerCell | cursor of lane 0 | cursor of lane 1 | ...       one word each
+//   exclusive   | ConsumerCell | place 0: lane, cursor | place 1: lane, cursor | ...
 //   shared      | ConsumerCell | note 0 | note 1 | ... | assignment 0 | assignment 1 | ...
+//
+// A piece begins small and is exchanged for a larger one when its consumer asks
+// (`widen_consumer`): most consumers read one lane and hold a few ranges, and a table for all that
+// could be would be most of the memory that a destination needs. The consumer waits for the answer
+// and writes nothing meanwhile, so the broker copies the piece and both go on in the copy; killed
+// before, in between or after, its session shows one piece that says all.
 //
 // What the client writes here is input for the broker: it is copied once and checked against its
 // tables.
 //
 //   X1  each word has one writer, named at the field, except a cursor, which the broker writes once
-//       before it publishes the lane, the consumer from then on, and the broker again (0) when the
-//       lane has ended
+//       before it names the lane beside it, the consumer from then on, and the broker again (0)
+//       when the lane has ended
 //   X2  a note is complete before its `from` is set, and void unless its claim won (claims.hpp)
 //   X3  an assignment is in one hand: the broker's record of it ends when a note names it
+//   X4  a lane that a consumer may read has a place in its piece before the lane can be seen, or
+//       `places` says that the broker keeps a wider piece in which it has one
 #ifndef WEIR_SHM_EXCHANGE_HPP
 #define WEIR_SHM_EXCHANGE_HPP
 
@@ -24,8 +32,10 @@
 namespace weir {
 
 inline constexpr std::uint64_t exchange_block_bytes = 64 * 1024;
-inline constexpr std::uint32_t note_records_max = 64;  // one bit of a mask each
-inline constexpr std::uint32_t assignments_max = 64;   // per consumer, a ring
+inline constexpr std::uint32_t note_records_max = 64;   // one bit of a mask each
+inline constexpr std::uint32_t piece_notes_max = 1024;  // per consumer
+inline constexpr std::uint32_t assignments_max = 64;    // per consumer, a ring
+inline constexpr std::uint32_t places_least = 8;        // of an exclusive consumer
 
 enum class ProducerWaiting : std::uint32_t {
     no = 0,
@@ -71,6 +81,8 @@ struct ConsumerCell {
     std::atomic<std::uint64_t> expired;     // messages passed over because they expired
     // Written by the broker.
     alignas(line_distance) std::atomic<std::uint64_t> assigned;  // assignments made so far
+    std::atomic<std::uint32_t>
+        places;  // exclusive: so many the piece has or can have for the asking
 };
 static_assert(sizeof(ConsumerCell) == 2 * line_distance);
 
@@ -89,7 +101,8 @@ struct InFlightNote {                             // written by the consumer
 };
 static_assert(sizeof(InFlightNote) == 64);
 
-// Redelivery: a range that the broker gives to a consumer. Number n stands at n % assignments_max.
+// Redelivery: a range that the broker gives to a consumer. Number n of a piece with a ring of so
+// many (`assignments_of`) stands at n modulo that.
 struct Assignment {  // written by the broker before it steps `assigned`
     alignas(64) std::atomic<std::uint64_t> from;
     std::atomic<std::uint64_t> to;
@@ -127,33 +140,54 @@ static_assert(held_units(4096, 4096) == 0 && held_units(4096, 4104) == 1);
 static_assert(held_units(4096, 8192) == 1 && held_units(4096, 8200) == 2);
 static_assert(exclusive_position(exclusive_cursor(4096, 9999)) == 4096);
 
-constexpr std::uint64_t exclusive_piece_bytes(std::uint32_t lanes) noexcept {
-    return round_up(sizeof(ConsumerCell) + lanes * sizeof(std::atomic<std::uint64_t>),
-                    line_distance);
+// Where an exclusive consumer stands in one lane.
+struct LanePlace {
+    std::atomic<std::uint64_t> lane;    // LaneId + 1, written by the broker; 0: nobody's place
+    std::atomic<std::uint64_t> cursor;  // an exclusive cursor
+};
+static_assert(sizeof(LanePlace) == 16);
+
+// As many as there are notes to take them over into: a consumer that holds more asks for more.
+constexpr std::uint32_t assignments_of(std::uint32_t notes) noexcept {
+    return notes < assignments_max ? notes : assignments_max;
+}
+
+constexpr std::uint64_t exclusive_piece_bytes(std::uint32_t places) noexcept {
+    return round_up(sizeof(ConsumerCell) + places * sizeof(LanePlace), line_distance);
 }
 constexpr std::uint64_t shared_piece_bytes(std::uint32_t notes) noexcept {
-    return sizeof(ConsumerCell) + notes * sizeof(InFlightNote) +
-           assignments_max * sizeof(Assignment);
+    return round_up(sizeof(ConsumerCell) + notes * sizeof(InFlightNote) +
+                        assignments_of(notes) * sizeof(Assignment),
+                    line_distance);
 }
 
 // One consumer's piece of its session's exchange.
 struct ConsumerPiece {
     std::byte* base = nullptr;
-    std::uint32_t notes = 0;  // shared only
+    std::uint32_t notes = 0;   // shared only
+    std::uint32_t places = 0;  // exclusive only
 
     ConsumerCell& cell() const noexcept {
         return *reinterpret_cast<ConsumerCell*>(base);  // NOLINT: shared bytes have this layout
     }
-    std::atomic<std::uint64_t>& cursor(LaneId lane) const noexcept {
-        return reinterpret_cast<std::atomic<std::uint64_t>*>(base +
-                                                             sizeof(ConsumerCell))[lane];  // NOLINT
+    LanePlace& place(std::uint32_t index) const noexcept {
+        return reinterpret_cast<LanePlace*>(base + sizeof(ConsumerCell))[index];  // NOLINT
+    }
+    // The place of this lane; null: it has none here.
+    LanePlace* place_of(LaneId lane) const noexcept {
+        for (std::uint32_t index = 0; index < places; ++index) {
+            // SYNC(place_set) acquire: the cursor beside it is this lane's.
+            if (place(index).lane.load(std::memory_order_acquire) == lane + std::uint64_t{1})
+                return &place(index);
+        }
+        return nullptr;
     }
     InFlightNote& note(std::uint32_t index) const noexcept {
         return reinterpret_cast<InFlightNote*>(base + sizeof(ConsumerCell))[index];  // NOLINT
     }
     Assignment& assignment(std::uint64_t number) const noexcept {
         std::byte* const first = base + sizeof(ConsumerCell) + notes * sizeof(InFlightNote);
-        return reinterpret_cast<Assignment*>(first)[number % assignments_max];  // NOLINT
+        return reinterpret_cast<Assignment*>(first)[number % assignments_of(notes)];  // NOLINT
     }
 };
 

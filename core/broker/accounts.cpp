@@ -247,6 +247,11 @@ Charge Charge::split(Bytes bytes) noexcept {
     return bytes == 0 ? Charge() : Charge(*account_, holder_, bytes);
 }
 
+void Charge::absorb(Charge other) noexcept {
+    WEIR_CHECK(account_ == other.account_ && holder_ == other.holder_);
+    bytes_ += std::exchange(other.bytes_, 0);
+}
+
 void Charge::leave_session() noexcept {
     if (holder_ == nullptr || holder_->level_ != LimitLevel::session) return;
     Account* const user = holder_->parent_;

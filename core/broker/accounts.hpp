@@ -201,6 +201,8 @@ public:
     const Account* holder() const noexcept { return holder_; }
     // A charge of its own over `bytes` of this one.
     Charge split(Bytes bytes) noexcept;
+    // Another charge of the same account and holder becomes part of this one.
+    void absorb(Charge other) noexcept;
     // The session that holds it is gone: it is its user's.
     void leave_session() noexcept;
     // It is somebody else's from now on; or nothing was changed.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/broker/counting.hpp"
+#include "core/broker/lane_places.hpp"
 #include "shm/lane_reader.hpp"
 
 namespace weir::broker {
@@ -51,9 +52,7 @@ void accept_cursors(Tables& tables, Lane& lane) {
     }
     for (Attachment& attachment : lane.attachments) {
         const Subscription& subscription = *tables.subscriptions[attachment.subscription];
-        // SYNC(cursor_set) acquire: what lies before it has been read.
-        const std::uint64_t word =
-            subscription.piece.cursor(lane.id).load(std::memory_order_acquire);
+        const std::uint64_t word = shown_cursor(subscription, attachment);
         attachment.cursor = accepted(lane, attachment.cursor, exclusive_position(word));
         pass_gaps(attachment);
     }

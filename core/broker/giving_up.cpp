@@ -8,6 +8,7 @@
 #include "core/broker/cursors.hpp"
 #include "core/broker/lane_gaps.hpp"
 #include "core/broker/lane_pages.hpp"
+#include "core/broker/lane_places.hpp"
 #include "core/broker/retraction.hpp"
 #include "shm/barrier.hpp"
 
@@ -166,13 +167,13 @@ struct Standing {
 // down in between, and nothing would be kept of it.
 Standing standing_of(const Tables& tables, const Lane& lane, const Attachment& attachment,
                      std::size_t count) {
-    const ConsumerPiece& piece = tables.subscriptions[attachment.subscription]->piece;
+    const Subscription& subscription = *tables.subscriptions[attachment.subscription];
+    const ConsumerCell& cell = subscription.piece.cell();
     // SYNC(put_down) acquire: what is held of a lane that was put down stands in its cursor.
-    const bool looks = piece.cell().looking_at.load(std::memory_order_acquire) == lane.id + 1;
+    const bool looks = cell.looking_at.load(std::memory_order_acquire) == lane.id + 1;
     // SYNC(put_down) acquire: as above, when it names no page of this lane any more.
-    const PageRef entering = piece.cell().entering.load(std::memory_order_acquire);
-    // SYNC(cursor_set) acquire: as in accept_cursors.
-    const std::uint64_t word = piece.cursor(lane.id).load(std::memory_order_acquire);
+    const PageRef entering = cell.entering.load(std::memory_order_acquire);
+    const std::uint64_t word = shown_cursor(subscription, attachment);
     const std::size_t from = unread_index(lane, attachment.cursor).value_or(count);
     const auto at_cursor = page_index(lane, attachment.cursor);
     Standing standing{at_cursor.value_or(from), 0};
@@ -302,13 +303,11 @@ bool reads_up_to(const Attachment& attachment, const Page& page) {
 void let_go(Tables& tables, Subscription& subscription, Destination& topic, Lane& lane) {
     // SYNC(put_down) acquire: as in standing_of.
     if (subscription.piece.cell().looking_at.load(std::memory_order_acquire) == lane.id + 1) return;
-    // SYNC(cursor_set) acquire: as in accept_cursors.
-    const std::uint64_t word = subscription.piece.cursor(lane.id).load(std::memory_order_acquire);
-    if (exclusive_held_units(word) != 0) return;
     const auto at =
         std::find_if(lane.attachments.begin(), lane.attachments.end(),
                      [&](const Attachment& one) { return one.subscription == subscription.slot; });
     if (at == lane.attachments.end()) return;
+    if (exclusive_held_units(shown_cursor(subscription, *at)) != 0) return;
     count_forward(tables.pages, lane, everything, count_steps_max);
     at->counted = count_before(tables.pages, lane, at->counted, at->cursor);
     const std::uint64_t out = at->messages_out();
@@ -316,8 +315,7 @@ void let_go(Tables& tables, Subscription& subscription, Destination& topic, Lane
     topic.ended.messages_out += out;
     topic.ended.dropped += less(unread, at->messages_missing());
     subscription.messages_out_ended += out;
-    // SYNC(cursor_set) release: nothing is published; the subscriber does not look here any more.
-    subscription.piece.cursor(lane.id).store(0, std::memory_order_release);
+    leave_place(subscription, at->place);
     lane.attachments.erase(at);
     collect(tables, lane);
 }

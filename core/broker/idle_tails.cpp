@@ -5,6 +5,7 @@
 
 #include "core/broker/cursors.hpp"
 #include "core/broker/lane_pages.hpp"
+#include "core/broker/lane_places.hpp"
 #include "shm/barrier.hpp"
 
 namespace weir::broker {
@@ -26,13 +27,12 @@ void mark(Tables& tables, const Lane& lane, PageState state) {
 bool is_in_hands(const Tables& tables, const Lane& lane) {
     return std::any_of(
         lane.attachments.begin(), lane.attachments.end(), [&](const Attachment& attachment) {
-            const ConsumerPiece& piece = tables.subscriptions[attachment.subscription]->piece;
+            const Subscription& subscription = *tables.subscriptions[attachment.subscription];
+            const ConsumerCell& cell = subscription.piece.cell();
             // SYNC(put_down) acquire: what is held of a lane that was put down stands in its
             // cursor.
-            if (piece.cell().looking_at.load(std::memory_order_acquire) == lane.id + 1) return true;
-            // SYNC(cursor_set) acquire: as in accept_cursors.
-            const std::uint64_t word = piece.cursor(lane.id).load(std::memory_order_acquire);
-            return exclusive_held_units(word) != 0;
+            if (cell.looking_at.load(std::memory_order_acquire) == lane.id + 1) return true;
+            return exclusive_held_units(shown_cursor(subscription, attachment)) != 0;
         });
 }
 

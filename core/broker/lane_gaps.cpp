@@ -5,6 +5,7 @@
 
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/lane_places.hpp"
 #include "shm/barrier.hpp"
 
 namespace weir::broker {
@@ -76,14 +77,13 @@ void mark_lost(Tables& tables, Lane& lane, std::size_t index, bool back) {
 // How far a subscription's user may hold messages. Exact behind the membarrier of whoever takes a
 // page out, elsewhere a hint. A lie keeps pages of this lane in memory.
 Position held_to(const Tables& tables, const Lane& lane, const Attachment& attachment) {
-    const ConsumerPiece& piece = tables.subscriptions[attachment.subscription]->piece;
-    const ConsumerCell& cell = piece.cell();
+    const Subscription& subscription = *tables.subscriptions[attachment.subscription];
+    const ConsumerCell& cell = subscription.piece.cell();
     // SYNC(put_down) acquire: what is held of a lane that was put down stands in its cursor.
     const bool looks = cell.looking_at.load(std::memory_order_acquire) == lane.id + 1;
     // SYNC(put_down) acquire: as above, where the lane was put down between these two looks.
     const PageRef entering = cell.entering.load(std::memory_order_acquire);
-    // SYNC(cursor_set) acquire: as in accept_cursors.
-    const std::uint64_t word = piece.cursor(lane.id).load(std::memory_order_acquire);
+    const std::uint64_t word = shown_cursor(subscription, attachment);
     Position to = attachment.cursor;
     if (const std::uint64_t units = exclusive_held_units(word); units == held_units_max) {
         // So much that the word cannot say it. What is held never left memory: up to the next gap.

@@ -30,6 +30,9 @@ public:
                                                           std::string_view pattern,
                                                           std::uint32_t notes,
                                                           std::uint32_t prefetch) = 0;
+    virtual Result<ConsumerAnswer, Refused> widen_consumer(std::uint32_t session,
+                                                           std::uint32_t subscription,
+                                                           std::uint32_t notes) = 0;
     virtual Result<void, Refused> close_consumer(std::uint32_t session,
                                                  std::uint32_t subscription) = 0;
     virtual Result<PolicyChange, Refused> set_policy(std::string_view pattern,

@@ -115,24 +115,30 @@ Subscription* Redelivery::next_consumer(Destination& queue) const {
         Subscription& consumer =
             *tables_->subscriptions[queue.consumers[(queue.next_consumer + step) % count]];
         const std::uint64_t waiting = consumer.assigned - taken_by(consumer);
-        if (consumer.quarantined || waiting >= assignments_max) continue;
-        if (consumer.outstanding.size() >= assignments_max) continue;
+        const std::uint32_t room = assignments_of(consumer.piece.notes);
+        if (consumer.quarantined || waiting >= room) continue;
+        if (consumer.outstanding.size() >= room) continue;
         if (best == nullptr || consumer.outstanding.size() < best->outstanding.size())
             best = &consumer;
     }
     return best;
 }
 
-void Redelivery::write(Subscription& consumer, Range range) {
-    Assignment& assignment = consumer.piece.assignment(consumer.assigned);
-    // relaxed: all of these are published by the step below.
+void show_assignment(const ConsumerPiece& piece, const Outstanding& outstanding) noexcept {
+    const Range& range = outstanding.range;
+    Assignment& assignment = piece.assignment(outstanding.number);
+    // relaxed: all of these are published by the step of `assigned`, or with the piece.
     assignment.from.store(range.from, std::memory_order_relaxed);
     assignment.to.store(range.to, std::memory_order_relaxed);
     assignment.lane.store(range.lane, std::memory_order_relaxed);
     assignment.count.store(range.count, std::memory_order_relaxed);
     assignment.due.store(range.due, std::memory_order_relaxed);
     assignment.redelivered.store(range.redelivered, std::memory_order_relaxed);
+}
+
+void Redelivery::write(Subscription& consumer, Range range) {
     consumer.outstanding.push_back({consumer.assigned, std::move(range)});
+    show_assignment(consumer.piece, consumer.outstanding.back());
     ++consumer.assigned;
     // SYNC(assigned) release: the assignment's fields are complete when it is counted.
     consumer.piece.cell().assigned.store(consumer.assigned, std::memory_order_release);

@@ -57,6 +57,9 @@ bool holds(const Tables& tables, const Destination& queue, const Subscription& c
 // The assignment that a note names, if the broker made it to this consumer and with that range.
 const Outstanding* named_assignment(const Subscription& consumer, const NoteCopy& note);
 
+// Writes it into its place in a ring.
+void show_assignment(const ConsumerPiece& piece, const Outstanding& outstanding) noexcept;
+
 // How many assignments the consumer has copied, as far as it can be true.
 std::uint64_t taken_by(const Subscription& consumer) noexcept;
 

@@ -36,6 +36,24 @@ std::uint32_t bit_words(const Tables& tables) {
 
 Refused bad_name(const Error<NameError>& error) { return {Refusal::bad_name, error.sentence}; }
 
+// Where its piece is.
+ConsumerAnswer answer_for(Session& session, const Subscription& subscription) {
+    ConsumerAnswer answer;
+    protocol::ConsumerOpened& fields = answer.fields;
+    fields.subscription = subscription.slot;
+    fields.subscription_kind = subscription.kind;
+    fields.destination = subscription.destination != nobody ? subscription.destination + 1 : 0;
+    fields.consumer_slot = subscription.consumer_slot;
+    fields.block = subscription.place.block;
+    fields.block_offset = subscription.place.offset;
+    fields.block_bytes = session.blocks.block_bytes(subscription.place.block);
+    answer.block = session.blocks.hand_out(subscription.place.block);
+    fields.with_block = answer.block >= 0 ? 1 : 0;
+    fields.notes = subscription.piece.notes;
+    fields.places = subscription.piece.places;
+    return answer;
+}
+
 }  // namespace
 
 struct Segment::Parts {
@@ -54,6 +72,8 @@ struct Segment::Parts {
         WEIR_CHECK(tables.sessions[slot] != nullptr);
         return *tables.sessions[slot];
     }
+
+    Result<Subscription*, Refused> consumer_of(std::uint32_t in, std::uint32_t number);
 
     // Takes the bits of lanes, word by word, until the turn has done enough. True: some are left.
     template <class Serve>
@@ -213,35 +233,37 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
         queue ? parts_->subscriptions.open_shared(session, *destination, notes, prefetch)
               : parts_->subscriptions.open_exclusive(session, name->full, destination, prefetch);
     if (!opened) return fail(opened.error());
-
-    const Subscription& subscription = *opened->subscription;
-    ConsumerAnswer answer;
-    protocol::ConsumerOpened& fields = answer.fields;
-    fields.subscription = subscription.slot;
-    fields.subscription_kind = subscription.kind;
-    fields.destination = destination != nullptr ? destination->slot + 1 : 0;
-    fields.consumer_slot = subscription.consumer_slot;
-    fields.block = subscription.place.block;
-    fields.block_offset = subscription.place.offset;
-    fields.block_bytes = session.blocks.block_bytes(subscription.place.block);
-    answer.block = session.blocks.hand_out(subscription.place.block);
-    fields.with_block = answer.block >= 0 ? 1 : 0;
-    fields.notes = subscription.piece.notes;
+    ConsumerAnswer answer = answer_for(session, *opened->subscription);
     if (queue) {
-        fields.claims_bytes = destination->claims_mapping.bytes();
+        answer.fields.claims_bytes = destination->claims_mapping.bytes();
         answer.claims = destination->claims_fd.get();
     }
     return answer;
 }
 
-Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t number) {
-    Tables& tables = parts_->tables;
-    const Changing changing(tables.control);
+Result<Subscription*, Refused> Segment::Parts::consumer_of(std::uint32_t in, std::uint32_t number) {
     Subscription* const subscription =
         number < tables.subscriptions.size() ? tables.subscriptions[number].get() : nullptr;
-    if (subscription == nullptr || subscription->session != parts_->session(slot).slot)
+    if (subscription == nullptr || subscription->session != session(in).slot)
         return fail(Refused{Refusal::not_found, "this session has no such consumer"});
-    parts_->subscriptions.close(*subscription);
+    return subscription;
+}
+
+Result<ConsumerAnswer, Refused> Segment::widen_consumer(std::uint32_t slot, std::uint32_t number,
+                                                        std::uint32_t notes) {
+    const Changing changing(parts_->tables.control);
+    const auto subscription = parts_->consumer_of(slot, number);
+    if (!subscription) return fail(subscription.error());
+    if (auto done = parts_->subscriptions.widen(**subscription, notes); !done)
+        return fail(done.error());
+    return answer_for(parts_->session(slot), **subscription);
+}
+
+Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t number) {
+    const Changing changing(parts_->tables.control);
+    const auto subscription = parts_->consumer_of(slot, number);
+    if (!subscription) return fail(subscription.error());
+    parts_->subscriptions.close(**subscription);
     return {};
 }
 

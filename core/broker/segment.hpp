@@ -133,6 +133,9 @@ public:
     // A queue by name, or a topic by name or pattern.
     Result<ConsumerAnswer, Refused> open_consumer(std::uint32_t session, std::string_view pattern,
                                                   std::uint32_t notes, std::uint32_t prefetch);
+    // For a consumer whose piece is too small; it waits for the answer.
+    Result<ConsumerAnswer, Refused> widen_consumer(std::uint32_t session,
+                                                   std::uint32_t subscription, std::uint32_t notes);
     Result<void, Refused> close_consumer(std::uint32_t session, std::uint32_t subscription);
 
     // Other policies, for all destinations at once and for those to come; or nothing was changed.

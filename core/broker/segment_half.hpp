@@ -33,6 +33,11 @@ public:
                                                   std::uint32_t prefetch) override {
         return segment_.open_consumer(session, pattern, notes, prefetch);
     }
+    Result<ConsumerAnswer, Refused> widen_consumer(std::uint32_t session,
+                                                   std::uint32_t subscription,
+                                                   std::uint32_t notes) override {
+        return segment_.widen_consumer(session, subscription, notes);
+    }
     Result<void, Refused> close_consumer(std::uint32_t session,
                                          std::uint32_t subscription) override {
         return segment_.close_consumer(session, subscription);

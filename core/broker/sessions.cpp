@@ -147,6 +147,9 @@ void Sessions::dispatch(Connection& connection, const protocol::Packet& packet) 
         case Kind::open_consumer:
             understood = handle<protocol::OpenConsumer>(connection, packet);
             break;
+        case Kind::widen_consumer:
+            understood = handle<protocol::WidenConsumer>(connection, packet);
+            break;
         case Kind::close_consumer:
             understood = handle<protocol::CloseConsumer>(connection, packet);
             break;
@@ -200,15 +203,24 @@ void Sessions::on(Connection& connection, const protocol::CloseProducer& request
 }
 
 void Sessions::on(Connection& connection, const protocol::OpenConsumer& request) {
-    auto opened = memory_.open_consumer(connection.slot, protocol::read_text(request.pattern),
-                                        request.notes, request.prefetch);
-    if (!opened)
-        return refuse(connection, request.header.request, opened.error().code,
-                      opened.error().sentence);
+    answer_consumer(connection, request.header.request,
+                    memory_.open_consumer(connection.slot, protocol::read_text(request.pattern),
+                                          request.notes, request.prefetch));
+}
+
+void Sessions::on(Connection& connection, const protocol::WidenConsumer& request) {
+    answer_consumer(connection, request.header.request,
+                    memory_.widen_consumer(connection.slot, request.subscription, request.notes));
+}
+
+void Sessions::answer_consumer(Connection& connection, std::uint64_t request,
+                               const Result<ConsumerAnswer, Refused>& consumer) {
+    if (!consumer)
+        return refuse(connection, request, consumer.error().code, consumer.error().sentence);
     std::vector<int> fds;
-    if (opened->fields.with_block != 0) fds.push_back(opened->block);
-    if (opened->claims >= 0) fds.push_back(opened->claims);
-    answer(connection, request.header.request, opened->fields, fds);
+    if (consumer->fields.with_block != 0) fds.push_back(consumer->block);
+    if (consumer->claims >= 0) fds.push_back(consumer->claims);
+    answer(connection, request, consumer->fields, fds);
 }
 
 void Sessions::on(Connection& connection, const protocol::CloseConsumer& request) {

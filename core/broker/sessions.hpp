@@ -114,6 +114,7 @@ private:
     void on(Connection& connection, const protocol::OpenProducer& request);
     void on(Connection& connection, const protocol::CloseProducer& request);
     void on(Connection& connection, const protocol::OpenConsumer& request);
+    void on(Connection& connection, const protocol::WidenConsumer& request);
     void on(Connection& connection, const protocol::CloseConsumer& request);
     void on(Connection& connection, const protocol::Settle& request);
     void on(Connection& connection, const protocol::Bye& request);
@@ -129,6 +130,8 @@ private:
     template <class Message>
     void answer(Connection& connection, std::uint64_t request, const Message& message,
                 std::span<const int> fds = {});
+    void answer_consumer(Connection& connection, std::uint64_t request,
+                         const Result<ConsumerAnswer, Refused>& consumer);
     void answer_done(Connection& connection, std::uint64_t request,
                      const Result<void, Refused>& outcome);
     void refuse(Connection& connection, std::uint64_t request, protocol::Refusal code,

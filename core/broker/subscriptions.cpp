@@ -2,10 +2,12 @@
 #include "core/broker/subscriptions.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/lane_places.hpp"
 #include "core/protocol/channel.hpp"
 #include "core/protocol/names.hpp"
 
@@ -20,11 +22,22 @@ std::uint32_t free_consumer_slot(const Destination& queue) {
     return 0;
 }
 
+// Room for what a consumer holds, should it have to be delivered again.
+constexpr Bytes ranges_bytes(std::uint32_t notes) noexcept {
+    return (notes + Bytes{assignments_of(notes)}) * range_bytes;
+}
+
+void leave_places(Tables& tables, Lane& lane) noexcept {
+    for (const Attachment& attachment : lane.attachments)
+        leave_place(*tables.subscriptions[attachment.subscription], attachment.place);
+    lane.attachments.clear();
+}
+
 }  // namespace
 
 Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination* destination,
                                                    std::string_view pattern, SubscriptionKind kind,
-                                                   Bytes piece_bytes, std::uint32_t notes) {
+                                                   std::uint32_t notes, std::uint32_t places) {
     const auto free =
         std::find(tables_->subscriptions.begin(), tables_->subscriptions.end(), nullptr);
     if (free == tables_->subscriptions.end())
@@ -34,7 +47,9 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
         destination != nullptr ? destination->heap_consumers : tables_->heap_sessions;
     Account* const holder = &session.heap_held;
     auto charge = account.charge(subscription_object_bytes, holder);
-    auto range_charge = account.charge((notes + Bytes{assignments_max}) * range_bytes, holder);
+    auto range_charge = account.charge(ranges_bytes(notes), holder);
+    const Bytes piece_bytes = kind == SubscriptionKind::shared ? shared_piece_bytes(notes)
+                                                               : exclusive_piece_bytes(places);
     auto taken = session.blocks.take(piece_bytes);
     if (!charge || !range_charge || (!taken && taken.error() == NoPiece::heap_full)) {
         if (taken) session.blocks.give_back(*taken);
@@ -42,7 +57,7 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
                             : !range_charge ? range_charge.error()
                                             : session.blocks.obstacle();
         return fail(heap_is_full(at, "another consumer",
-                                 subscription_object_bytes + notes * range_bytes + piece_bytes));
+                                 subscription_object_bytes + ranges_bytes(notes) + piece_bytes));
     }
     if (!taken)
         return fail(Refused{protocol::Refusal::system, "cannot make memory for a consumer"});
@@ -56,7 +71,10 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
     made->charge = std::move(*charge);
     made->range_charge = std::move(*range_charge);
     made->place = *taken;
-    made->piece = {made->place.base, notes};
+    made->piece = {made->place.base, notes, places};
+    made->places.assign(places, false);
+    // relaxed: nobody looks before it is answered.
+    made->piece.cell().places.store(places, std::memory_order_relaxed);
     session.subscriptions.push_back(made->slot);
     *free = std::move(made);
     return free->get();
@@ -70,10 +88,7 @@ void Subscriptions::show(Subscription& subscription, std::uint32_t prefetch) {
     slot.consumer_slot = subscription.consumer_slot;
     slot.prefetch = prefetch;
     slot.birth = ++tables_->subscriptions_ever;
-    const Session& holder = *tables_->sessions[subscription.session];
-    slot.exchange_descriptor = shown_descriptor(holder.blocks.descriptor(subscription.place.block));
-    slot.exchange_offset = subscription.place.offset;
-    slot.notes = subscription.piece.notes;
+    show_piece(subscription);
     // relaxed: all of these become visible with the state.
     slot.messages_out.store(0, std::memory_order_relaxed);
     slot.depth_messages.store(0, std::memory_order_relaxed);
@@ -82,9 +97,21 @@ void Subscriptions::show(Subscription& subscription, std::uint32_t prefetch) {
     protocol::copy_text(slot.pattern, subscription.pattern);
     // SYNC(slot_live) release: the slot's fields.
     slot.state.store(SlotState::live, std::memory_order_release);
+    const Session& holder = *tables_->sessions[subscription.session];
     // relaxed: a number for people.
     tables_->control.session(holder.slot)
         .subscriptions.store(static_cast<std::uint32_t>(holder.subscriptions.size()),
+                             std::memory_order_relaxed);
+}
+
+void Subscriptions::show_piece(const Subscription& subscription) {
+    SubscriptionSlot& slot = tables_->control.subscription(subscription.slot);
+    const ExchangeBlocks& blocks = tables_->sessions[subscription.session]->blocks;
+    // relaxed: all within a change of all tables (tables_rest).
+    slot.exchange_descriptor.store(shown_descriptor(blocks.descriptor(subscription.place.block)),
+                                   std::memory_order_relaxed);
+    slot.exchange_offset.store(subscription.place.offset, std::memory_order_relaxed);
+    slot.piece_entries.store(subscription.piece.notes + subscription.piece.places,
                              std::memory_order_relaxed);
 }
 
@@ -101,15 +128,17 @@ Obstacle Subscriptions::attach(Subscription& subscription, const Destination& de
     Account& account = tables_->destinations[destination.slot]->heap_consumers;
     auto charge = account.charge(attachment_bytes, &holder.heap_held);
     if (!charge) return charge.error();
+    const auto place = take_place(*tables_, subscription);
+    if (!place) return place.error();
     Attachment attachment;
     attachment.subscription = subscription.slot;
+    attachment.place = *place;
     attachment.cursor = cursor;
     attachment.counted = count_before(tables_->pages, lane, {}, cursor);
     attachment.messages_at_start = attachment.counted.messages;
     attachment.charge = std::move(*charge);
+    show_place(subscription, attachment, lane.id);
     lane.attachments.push_back(std::move(attachment));
-    // SYNC(cursor_set) release: the lane becomes visible to its subscriber behind this.
-    subscription.piece.cursor(lane.id).store(cursor, std::memory_order_release);
     return {};
 }
 
@@ -118,8 +147,10 @@ Obstacle Subscriptions::attach_new_lane(const Destination& destination, Lane& la
     for (const std::uint32_t slot : destination.consumers) {
         Subscription& subscription = *tables_->subscriptions[slot];
         if (subscription.kind != SubscriptionKind::exclusive || subscription.ended) continue;
-        if (const Obstacle at = attach(subscription, destination, lane, lane.next_start, opener))
-            return at;
+        const Obstacle at = attach(subscription, destination, lane, lane.next_start, opener);
+        if (!at) continue;
+        leave_places(*tables_, lane);
+        return at;
     }
     return {};
 }
@@ -156,17 +187,23 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
     if (most != 0 && topic->consumers.size() >= most)
         return fail(destination_is_full(topic->name, "consumers", "max-consumers", most));
     Opened opened;
-    const Bytes bytes = exclusive_piece_bytes(tables_->control.view().limits.lanes);
-    auto made = make(session, topic, pattern, SubscriptionKind::exclusive, bytes, 0);
-    if (!made) return fail(made.error());
-    opened.subscription = *made;
-    Obstacle at;
+    std::vector<Destination*> topics;
+    std::size_t lanes = 0;
     for (const auto& destination : tables_->destinations) {
         if (!destination || destination->kind != DestinationKind::topic) continue;
         const bool meant =
             topic != nullptr ? destination.get() == topic : matches(pattern, destination->name);
-        if (meant && !at) at = attach_topic(**made, *destination);
+        if (!meant) continue;
+        topics.push_back(destination.get());
+        lanes += destination->lanes.size();
     }
+    const auto places = std::max(places_least, static_cast<std::uint32_t>(round_up(lanes, 8)));
+    auto made = make(session, topic, pattern, SubscriptionKind::exclusive, 0, places);
+    if (!made) return fail(made.error());
+    opened.subscription = *made;
+    Obstacle at;
+    for (Destination* const destination : topics)
+        if (!at) at = attach_topic(**made, *destination);
     if (at) {
         detach(**made);
         drop(**made);
@@ -211,7 +248,7 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& sessi
                                                                   Destination& queue,
                                                                   std::uint32_t notes,
                                                                   std::uint32_t prefetch) {
-    notes = std::clamp(notes, 1u, notes_max);
+    notes = std::clamp(notes, 1u, piece_notes_max);
     const std::uint32_t most = queue.policy.max_consumers;
     if (most != 0 && queue.consumers.size() >= most)
         return fail(destination_is_full(queue.name, "consumers", "max-consumers", most));
@@ -224,8 +261,7 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& sessi
     const std::uint32_t number = free_consumer_slot(queue);
     auto made = number == 0 ? Result<Subscription*, Refused>(fail(
                                   table_is_full("consumers of one queue", shared_consumers_max)))
-                            : make(session, &queue, queue.name, SubscriptionKind::shared,
-                                   shared_piece_bytes(notes), notes);
+                            : make(session, &queue, queue.name, SubscriptionKind::shared, notes, 0);
     if (!made) {
         if (queue.consumers.empty()) drop_claims(queue);
         return fail(made.error());
@@ -238,6 +274,45 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& sessi
     show(**made, prefetch);
     redelivery_->assign(queue);
     return opened;
+}
+
+Result<void, Refused> Subscriptions::widen_notes(Subscription& subscription, std::uint32_t notes) {
+    const std::uint32_t had = subscription.piece.notes;
+    if (notes <= had) return {};
+    Session& session = *tables_->sessions[subscription.session];
+    const Bytes bytes = shared_piece_bytes(notes);
+    const Bytes more = ranges_bytes(notes) - ranges_bytes(had);
+    Account& account = tables_->destinations[subscription.destination]->heap_consumers;
+    auto charge = account.charge(more, &session.heap_held);
+    if (!charge) return fail(heap_is_full(charge.error(), "a consumer that holds more", more));
+    auto wider = session.blocks.take(bytes);
+    if (!wider && wider.error() == NoPiece::heap_full)
+        return fail(heap_is_full(session.blocks.obstacle(), "a consumer that holds more", bytes));
+    if (!wider)
+        return fail(Refused{protocol::Refusal::system, "cannot make memory for a consumer"});
+    subscription.range_charge.absorb(std::move(*charge));
+    const ConsumerPiece piece{wider->base, notes, 0};
+    std::memcpy(piece.base, subscription.piece.base,
+                sizeof(ConsumerCell) + had * sizeof(InFlightNote));
+    for (const Outstanding& outstanding : subscription.outstanding)
+        show_assignment(piece, outstanding);
+    session.blocks.give_back(subscription.place);
+    subscription.place = *wider;
+    subscription.piece = piece;
+    return {};
+}
+
+Result<void, Refused> Subscriptions::widen(Subscription& subscription, std::uint32_t notes) {
+    if (subscription.kind == SubscriptionKind::exclusive) {
+        widen_places(*tables_, subscription);
+    } else {
+        auto widened = widen_notes(subscription, std::min(notes, piece_notes_max));
+        if (!widened) return widened;
+        // Ranges that found no place have one now.
+        redelivery_->assign(*tables_->destinations[subscription.destination]);
+    }
+    show_piece(subscription);
+    return {};
 }
 
 void Subscriptions::detach(Subscription& subscription) {
@@ -272,6 +347,7 @@ void Subscriptions::drop(Subscription& subscription) {
         .subscriptions.store(static_cast<std::uint32_t>(session.subscriptions.size()),
                              std::memory_order_relaxed);
     session.blocks.give_back(subscription.place);
+    session.blocks.give_back(subscription.wider);
     tables_->subscriptions[subscription.slot].reset();
 }
 
@@ -309,11 +385,8 @@ void Subscriptions::detach_lane(Destination& destination, Lane& lane) {
         destination.ended.messages_out += out;
         Subscription& subscription = *tables_->subscriptions[attachment.subscription];
         subscription.messages_out_ended += out;
-        // A wildcard subscriber knows by its cursor which lanes are its own.
-        // SYNC(cursor_set) release: nothing is published; nobody looks at the lane any more.
-        subscription.piece.cursor(lane.id).store(0, std::memory_order_release);
     }
-    lane.attachments.clear();
+    leave_places(*tables_, lane);
 }
 
 }  // namespace weir::broker

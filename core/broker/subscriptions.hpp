@@ -2,9 +2,9 @@
 //
 // Consumers and what they read.
 //
-//   exclusive   a topic's subscriber, by name or pattern: a cursor per lane in its own exchange
-//               piece. It is attached to every lane that matches, and to each later one before
-//               that becomes visible
+//   exclusive   a topic's subscriber, by name or pattern: a place with a cursor for each of its
+//               lanes in its own exchange piece (lane_places.hpp). It is attached to every lane
+//               that matches, and to each later one before that becomes visible
 //   shared      a consumer of a queue: it claims ranges from cursors that all consumers of the
 //               queue move. The cursors stand in `claims`, a memory file that exists while the
 //               queue has a consumer; otherwise the broker keeps them itself
@@ -12,8 +12,7 @@
 // A subscriber gets everything from its subscribing on: on lanes that exist, its cursor is set
 // where they end now; on a lane that comes later, at that lane's very beginning.
 //
-//   U1  a cursor is written by the broker before the lane or the subscription is visible, and never
-//       after
+//   U1  a cursor is written by the broker before its consumer can read the lane, and never after
 //   U2  consumer slots of a queue are 1 to 256, each in one hand
 //   U3  claims are charged before they are made, and their positions are copied back before they
 //       are dropped
@@ -24,8 +23,6 @@
 #include "core/broker/refusal.hpp"
 
 namespace weir::broker {
-
-inline constexpr std::uint32_t notes_max = 1024;  // per consumer
 
 class Subscriptions {
 public:
@@ -40,6 +37,9 @@ public:
                                            Destination* topic, std::uint32_t prefetch);
     Result<Opened, Refused> open_shared(Session& session, Destination& queue, std::uint32_t notes,
                                         std::uint32_t prefetch);
+    // Its consumer, which waits for the answer, asks for as many notes, or for places in the lanes
+    // that have come (exchange.hpp). Refused: nothing has changed.
+    Result<void, Refused> widen(Subscription& subscription, std::uint32_t notes);
     // What it held and did not acknowledge is to be delivered again.
     void close(Subscription& subscription);
     // Its session lost its rights but may still read and claim: nothing is assigned to it any more.
@@ -56,8 +56,10 @@ public:
 private:
     Result<Subscription*, Refused> make(Session& session, Destination* destination,
                                         std::string_view pattern, SubscriptionKind kind,
-                                        Bytes piece_bytes, std::uint32_t notes);
+                                        std::uint32_t notes, std::uint32_t places);
     void show(Subscription& subscription, std::uint32_t prefetch);
+    void show_piece(const Subscription& subscription);
+    Result<void, Refused> widen_notes(Subscription& subscription, std::uint32_t notes);
     Obstacle attach(Subscription& subscription, const Destination& destination, Lane& lane,
                     Position cursor, Session& holder);
     Obstacle attach_topic(Subscription& subscription, Destination& topic);

@@ -89,7 +89,8 @@ struct Drain {
 // An exclusive subscription on one lane.
 struct Attachment {
     std::uint32_t subscription = nobody;
-    Position cursor = 0;  // last accepted
+    std::uint32_t place = 0;  // in its piece (lane_places.hpp)
+    Position cursor = 0;      // last accepted
     CountedPlace counted;
     Drain drain;
     std::uint64_t messages_at_start = 0;  // of the lane when the subscription began
@@ -243,6 +244,8 @@ struct Subscription {
     Charge range_charge;  // shared: room for a range per note, split off when they become pending
     Piece place;
     ConsumerPiece piece;
+    Piece wider;               // exclusive: its next piece, if `piece` is too narrow
+    std::vector<bool> places;  // exclusive: taken, of the widest of both
     std::uint32_t consumer_slot = 0;
     std::vector<Outstanding> outstanding;
     std::uint64_t assigned = 0;

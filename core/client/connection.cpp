@@ -269,13 +269,10 @@ Result<OpenedConsumer, Error<OpenError>> Connection::open_consumer(const std::st
     std::vector<Fd> fds;
     auto answer = ask<protocol::ConsumerOpened>(request, timeout_ns_, &fds);
     if (!answer) return fail(answer.error());
-    const bool shared = answer->subscription_kind == SubscriptionKind::shared;
-    const std::uint64_t bytes =
-        shared ? shared_piece_bytes(answer->notes) : exclusive_piece_bytes(control_.limits.lanes);
-    auto place = place_in(answer->block, answer->block_offset, bytes);
-    if (!place) return fail(place.error());
-    OpenedConsumer opened{*answer, {*place, shared ? answer->notes : 0}, {}};
-    if (shared) {
+    auto piece = piece_of(*answer);
+    if (!piece) return fail(piece.error());
+    OpenedConsumer opened{*answer, *piece, {}};
+    if (answer->subscription_kind == SubscriptionKind::shared) {
         const bool sound = !fds.empty() && answer->notes != 0 && answer->consumer_slot != 0 &&
                            answer->consumer_slot <= shared_consumers_max &&
                            answer->claims_bytes >= claims_bytes(control_.limits.lanes);
@@ -287,6 +284,32 @@ Result<OpenedConsumer, Error<OpenError>> Connection::open_consumer(const std::st
     if (answer->destination > control_.limits.destinations)
         return fail(OpenError::system, "the broker named a destination that does not exist");
     return opened;
+}
+
+// Of an answer.
+Result<ConsumerPiece, Error<OpenError>> Connection::piece_of(
+    const protocol::ConsumerOpened& answer) {
+    const bool shared = answer.subscription_kind == SubscriptionKind::shared;
+    const std::uint32_t entries = shared ? answer.notes : answer.places;
+    if (entries == 0 || entries > std::max(piece_notes_max, 2 * control_.limits.lanes))
+        return fail(OpenError::system, "the broker answered with an impossible piece");
+    auto place = place_in(answer.block, answer.block_offset,
+                          shared ? shared_piece_bytes(entries) : exclusive_piece_bytes(entries));
+    if (!place) return fail(place.error());
+    return ConsumerPiece{*place, shared ? entries : 0, shared ? 0 : entries};
+}
+
+Result<ConsumerPiece, Error<OpenError>> Connection::widen_consumer(const OpenedConsumer& consumer,
+                                                                   std::uint32_t notes) {
+    protocol::WidenConsumer request{};
+    request.subscription = consumer.answer.subscription;
+    request.notes = notes;
+    auto answer = ask<protocol::ConsumerOpened>(request, timeout_ns_);
+    if (!answer) return fail(answer.error());
+    if (answer->subscription != consumer.answer.subscription ||
+        answer->subscription_kind != consumer.answer.subscription_kind)
+        return fail(OpenError::system, "the broker answered for another consumer");
+    return piece_of(*answer);
 }
 
 void Connection::close_producer(LaneId lane) noexcept {

@@ -62,6 +62,10 @@ public:
     Result<OpenedConsumer, Error<OpenError>> open_consumer(const std::string& pattern,
                                                            std::uint32_t notes,
                                                            std::uint32_t prefetch);
+    // Its piece as large as it may be now, or with so many notes. Nobody writes into the old one
+    // during the call or after it. If it is refused, the old one stays.
+    Result<ConsumerPiece, Error<OpenError>> widen_consumer(const OpenedConsumer& consumer,
+                                                           std::uint32_t notes);
     void close_producer(LaneId lane) noexcept;
     void close_consumer(std::uint32_t subscription) noexcept;
     Result<void, Error<OpenError>> settle();
@@ -107,6 +111,7 @@ private:
                                          std::vector<Fd>* fds = nullptr);
     template <class Answer>
     Result<void, Error<OpenError>> keep(const Answer& answer, std::vector<Fd>& fds);
+    Result<ConsumerPiece, Error<OpenError>> piece_of(const protocol::ConsumerOpened& answer);
     Result<std::byte*, Error<OpenError>> place_in(std::uint32_t number, std::uint64_t offset,
                                                   std::uint64_t wanted);
     void close_all() noexcept;

@@ -16,14 +16,6 @@ namespace {
 
 // Empty looks between two questions whether the broker lives, which are system calls.
 constexpr std::uint32_t looks_per_question = 1024;
-constexpr std::uint32_t notes_max = 1024;
-constexpr std::uint32_t notes_when_pulling = 64;
-
-// One note per message suffices also when each range holds a single one.
-std::uint32_t notes_for(const ConsumerOptions& options) noexcept {
-    return std::min(options.prefetch == 0 ? notes_when_pulling : options.prefetch, notes_max);
-}
-
 }  // namespace
 
 ConsumerCore::ConsumerCore() = default;
@@ -135,7 +127,7 @@ void ConsumerCore::open_new_queues() {
             return queue->destination() == number;
         });
         if (known || slot.kind != DestinationKind::queue || !matches(pattern, name)) continue;
-        auto opened = connection->open_consumer(name, notes_for(options), options.prefetch);
+        auto opened = connection->open_consumer(name, notes_at_first(options), options.prefetch);
         // Refused for now: whatever changes next is a reason to try again.
         if (!opened || opened->answer.destination == 0 || !opened->claims) continue;
         queues.push_back(std::make_unique<QueueSource>(*connection, std::move(*opened), options));
@@ -200,7 +192,8 @@ Result<std::unique_ptr<ConsumerCore>, Error<OpenError>> open_consumer(
     core->sleep_word = &signals.head().anyone.word;
     // A pattern of queues has no subscription of its own.
     if (!name.pattern || name.kind == DestinationKind::topic) {
-        auto opened = connection->open_consumer(name.full, notes_for(options), options.prefetch);
+        auto opened =
+            connection->open_consumer(name.full, notes_at_first(options), options.prefetch);
         if (!opened) return fail(opened.error());
         const protocol::ConsumerOpened& answer = opened->answer;
         if (answer.destination != 0)
@@ -210,7 +203,7 @@ Result<std::unique_ptr<ConsumerCore>, Error<OpenError>> open_consumer(
             core->queues.push_back(
                 std::make_unique<QueueSource>(*connection, std::move(*opened), options));
         else
-            core->topic = std::make_unique<TopicSource>(*connection, *opened);
+            core->topic = std::make_unique<TopicSource>(*connection, std::move(*opened));
     } else {
         // relaxed: any other value than the present one, so that the first look looks through all.
         core->seen_generation =

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "core/base/clock.hpp"
 #include "core/client/expiry.hpp"
 
 namespace weir::detail {
@@ -13,6 +14,15 @@ constexpr std::uint32_t polls_per_range = 4 * note_records_max;
 // A range that somebody else took is tried for again; a producer that lies could make that endless.
 constexpr int claim_tries = 64;
 constexpr std::uint64_t unlimited = ~std::uint64_t{0};
+constexpr std::uint32_t notes_when_pulling = 64;
+constexpr std::uint32_t notes_least = 2;
+constexpr std::uint32_t widening = 4;  // a wider piece has so many times the notes
+constexpr std::uint64_t refused_for_ns = 100'000'000;
+
+// One note per message suffices also when each range holds a single one.
+std::uint32_t notes_for(const ConsumerOptions& options) noexcept {
+    return std::min(options.prefetch == 0 ? notes_when_pulling : options.prefetch, piece_notes_max);
+}
 
 constexpr std::uint64_t mask_of(std::uint32_t count) noexcept {
     return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
@@ -27,6 +37,10 @@ std::uint64_t lowest_bits(std::uint64_t mask, std::uint64_t count) noexcept {
 
 }  // namespace
 
+std::uint32_t notes_at_first(const ConsumerOptions& options) noexcept {
+    return std::min(notes_least, notes_for(options));
+}
+
 QueueSource::QueueSource(Connection& connection, OpenedConsumer opened,
                          const ConsumerOptions& options)
     : connection_(&connection),
@@ -34,6 +48,7 @@ QueueSource::QueueSource(Connection& connection, OpenedConsumer opened,
       claims_{opened_.claims.data(), connection.control().limits.lanes},
       prefetch_(options.prefetch),
       prefetch_bytes_(options.prefetch_bytes),
+      notes_most_(std::max(notes_for(options), opened_.answer.notes)),
       held_(opened_.answer.notes) {
     for (std::uint32_t note = opened_.answer.notes; note-- > 0;) free_notes_.push_back(note);
 }
@@ -42,8 +57,12 @@ std::atomic<std::uint32_t>& QueueSource::sleep_word() const noexcept {
     return connection_->signals().destination(destination()).word;
 }
 
+bool QueueSource::may_widen() const noexcept {
+    return opened_.piece.notes < notes_most_ && monotonic_ns() >= widen_from_ns_;
+}
+
 std::uint32_t QueueSource::limit() const noexcept {
-    if (free_notes_.empty()) return 0;
+    if (free_notes_.empty() && !may_widen()) return 0;
     if (prefetch_bytes_ != 0 && held_bytes_ >= prefetch_bytes_) return 0;
     if (prefetch_ == 0) return 1;
     const std::uint64_t left = prefetch_ > unacknowledged_ ? prefetch_ - unacknowledged_ : 0;
@@ -52,6 +71,26 @@ std::uint32_t QueueSource::limit() const noexcept {
 
 std::uint64_t QueueSource::bytes_limit() const noexcept {
     return prefetch_bytes_ == 0 ? unlimited : prefetch_bytes_ - held_bytes_;
+}
+
+// Q5. A note that is free, if need be in a wider piece.
+bool QueueSource::have_note(ConsumerCore& core) {
+    if (!free_notes_.empty()) return true;
+    if (!may_widen()) return false;
+    const std::uint32_t had = opened_.piece.notes;
+    auto piece = connection_->widen_consumer(opened_, std::min(widening * had, notes_most_));
+    if (!piece || piece->notes <= had) {
+        widen_from_ns_ = monotonic_ns() + refused_for_ns;
+        return false;
+    }
+    opened_.piece = *piece;
+    core.cell = &opened_.piece.cell();
+    std::rotate(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(held_first_),
+                held_.end());
+    held_first_ = 0;
+    held_.resize(piece->notes);
+    for (std::uint32_t note = piece->notes; note-- > had;) free_notes_.push_back(note);
+    return true;
 }
 
 void QueueSource::refresh() {
@@ -111,7 +150,7 @@ void QueueSource::begin(ConsumerCore& core, const Held& held, const LaneReader& 
 
 bool QueueSource::take_assigned(ConsumerCore& core) {
     const ControlView& control = connection_->control();
-    while (!free_notes_.empty() && is_assigned(opened_.piece)) {
+    while (is_assigned(opened_.piece) && have_note(core)) {
         const std::uint32_t number = free_notes_.back();
         InFlightNote& note = opened_.piece.note(number);
         const AssignedRange range = take_assignment(opened_.piece, note);
@@ -200,6 +239,11 @@ bool QueueSource::claim(ConsumerCore& core) {
     // relaxed: as in refresh.
     if (stale_ || slot.lanes_generation.load(std::memory_order_relaxed) != seen_generation_)
         refresh();
+    if (free_notes_.empty() && (!work_is_left(core) || !have_note(core))) {
+        // SYNC(entered) release: nothing is taken from the page that was looked into.
+        core.cell->entering.store(0, std::memory_order_release);
+        return false;
+    }
     const auto& ready = connection_->signals().head().ready;
     for (std::size_t step = 0; step < lanes_.size(); ++step) {
         Lane& lane = lanes_[next_lane_++ % lanes_.size()];
@@ -347,15 +391,17 @@ void QueueSource::acknowledge(ConsumerCore& core, std::uint64_t serial) noexcept
     }
 }
 
-void QueueSource::offer_work(ConsumerCore& core) noexcept {
-    if (!anyone_sleeps(sleep_word())) return;
+bool QueueSource::work_is_left(ConsumerCore& core) noexcept {
     const auto& ready = connection_->signals().head().ready;
-    const bool left = std::any_of(lanes_.begin(), lanes_.end(), [&](Lane& lane) {
+    return std::any_of(lanes_.begin(), lanes_.end(), [&](Lane& lane) {
         // relaxed: a hint, as in claim.
         return ready[lane.id].load(std::memory_order_relaxed) != 0 &&
                lane.reader.has_work(claims_, *core.cell);
     });
-    if (left) wake_one(sleep_word());
+}
+
+void QueueSource::offer_work(ConsumerCore& core) noexcept {
+    if (anyone_sleeps(sleep_word()) && work_is_left(core)) wake_one(sleep_word());
 }
 
 Result<Message, ReceiveError> QueueSource::look(ConsumerCore& core) {

@@ -17,6 +17,8 @@
 //       grows above the prefetch by claiming
 //   Q3  a note is freed when every message that is due in it is acknowledged, never before
 //   Q4  who leaves messages behind that somebody who sleeps could take wakes the next (sleep.hpp)
+//   Q5  its piece begins with a few notes and is exchanged for a wider one when all are held and
+//       there is something to take; between ranges only, when nobody has a note in hand
 #ifndef WEIR_CORE_CLIENT_QUEUE_SOURCE_HPP
 #define WEIR_CORE_CLIENT_QUEUE_SOURCE_HPP
 
@@ -27,6 +29,9 @@
 #include "shm/shared_reader.hpp"
 
 namespace weir::detail {
+
+// With how many notes a consumer begins.
+std::uint32_t notes_at_first(const ConsumerOptions& options) noexcept;
 
 class QueueSource {
 public:
@@ -88,6 +93,9 @@ private:
     bool given_out_is_at_limit(const ConsumerCore& core) noexcept;
     std::uint32_t limit() const noexcept;
     std::uint64_t bytes_limit() const noexcept;
+    bool have_note(ConsumerCore& core);
+    bool may_widen() const noexcept;
+    bool work_is_left(ConsumerCore& core) noexcept;
     void refresh();
     std::atomic<std::uint32_t>& sleep_word() const noexcept;
 
@@ -99,6 +107,8 @@ private:
     ClaimsView claims_;
     std::uint32_t prefetch_;
     std::uint64_t prefetch_bytes_;
+    std::uint32_t notes_most_;
+    std::uint64_t widen_from_ns_ = 0;  // a wider piece was refused: not before
     std::uint32_t seen_generation_ = 0;
     bool stale_ = true;
     // The last claim, whose cursor may still name this consumer (claims.hpp, K4). None: 0.

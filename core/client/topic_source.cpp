@@ -20,19 +20,17 @@ bool readable(SlotState state) noexcept {
 
 }  // namespace
 
-TopicSource::TopicSource(Connection& connection, const OpenedConsumer& opened)
-    : connection_(&connection),
-      piece_(opened.piece),
-      subscription_(opened.answer.subscription),
-      destination_(opened.answer.destination) {}
+TopicSource::TopicSource(Connection& connection, OpenedConsumer opened)
+    : connection_(&connection), opened_(std::move(opened)) {}
 
 std::uint32_t TopicSource::generation() const noexcept {
     const ControlView& control = connection_->control();
-    const auto& word = destination_ != 0 ? control.destination(destination_ - 1).lanes_generation
-                                         : control.superblock().lanes_generation;
-    // relaxed: a late look finds the change later; the last look before sleeping is behind a
-    // membarrier.
-    return word.load(std::memory_order_relaxed);
+    const std::uint32_t destination = opened_.answer.destination;  // slot + 1, 0: a pattern
+    const auto& word = destination != 0 ? control.destination(destination - 1).lanes_generation
+                                        : control.superblock().lanes_generation;
+    // SYNC(slot_live) acquire: the places of the lanes that it counts. A late look finds the change
+    // later; the last look before sleeping is behind a membarrier.
+    return word.load(std::memory_order_acquire);
 }
 
 TopicSource::Lane* TopicSource::lane_with(LaneId id) noexcept {
@@ -41,18 +39,20 @@ TopicSource::Lane* TopicSource::lane_with(LaneId id) noexcept {
     return found == lanes_.end() ? nullptr : &*found;
 }
 
-void TopicSource::add_if_ours(LaneId id, std::vector<Lane>& found) {
-    const LaneSlot& slot = connection_->control().lane(id);
-    // SYNC(slot_live) acquire: the slot's fields and our cursor in this lane are set.
+void TopicSource::add_if_readable(std::uint32_t place, std::vector<Lane>& found) {
+    const LanePlace& ours = opened_.piece.place(place);
+    // SYNC(place_set) acquire: the cursor beside it.
+    const std::uint64_t named = ours.lane.load(std::memory_order_acquire);
+    const ControlView& control = connection_->control();
+    if (named == 0 || named > control.limits.lanes) return;
+    const auto id = static_cast<LaneId>(named - 1);
+    const LaneSlot& slot = control.lane(id);
+    // SYNC(slot_live) acquire: the slot's fields are set.
     if (!readable(slot.state.load(std::memory_order_acquire))) return;
     // relaxed: visible with the state.
-    const std::uint32_t destination = slot.destination.load(std::memory_order_relaxed);
-    if (destination_ != 0 && destination != destination_ - 1) return;
-    std::atomic<std::uint64_t>& cursor = piece_.cursor(id);
-    // relaxed: visible with the state; from then on written by this side only.
-    if (cursor.load(std::memory_order_relaxed) == 0) return;
-    // relaxed: visible with the state.
     const std::uint64_t birth = slot.birth.load(std::memory_order_relaxed);
+    // relaxed: a place is left before its lane's slot can be another's, which was seen in use.
+    if (ours.lane.load(std::memory_order_relaxed) != named) return;
     if (Lane* const known = lane_with(id); known != nullptr && known->birth == birth) {
         found.push_back(*known);
         found.back().gone = false;
@@ -61,31 +61,31 @@ void TopicSource::add_if_ours(LaneId id, std::vector<Lane>& found) {
     found.push_back(Lane{.id = id,
                          .birth = birth,
                          .slot = &slot,
-                         .cursor = &cursor,
+                         .place = place,
                          .reader = LaneReader(connection_->readable(), id)});
 }
 
-// Makes the list of lanes anew. The chain may change under the walk; then the generation is stepped
+// More lanes have come than the piece has places for. False: they cannot be read yet.
+bool TopicSource::widen(ConsumerCore& core) {
+    // SYNC(place_set) acquire: so many can be had.
+    const std::uint32_t places = core.cell->places.load(std::memory_order_acquire);
+    if (places <= opened_.piece.places) return true;
+    auto piece = connection_->widen_consumer(opened_, 0);
+    if (!piece || piece->places < opened_.piece.places) return false;
+    opened_.piece = *piece;
+    core.cell = &opened_.piece.cell();
+    return true;
+}
+
+// Makes the list of lanes anew. Places may change under the walk; then the generation is stepped
 // behind that, differs from the one noted here, and the next look walks again.
 void TopicSource::refresh(ConsumerCore& core) {
     leave(core);
-    stale_ = false;
     seen_generation_ = generation();
-    const ControlView& control = connection_->control();
+    stale_ = !widen(core);
     std::vector<Lane> found;
-    if (destination_ == 0) {
-        for (LaneId id = 0; id < control.limits.lanes; ++id) add_if_ours(id, found);
-    } else {
-        const DestinationSlot& slot = control.destination(destination_ - 1);
-        // SYNC(slot_live) acquire: the lane that is named is complete.
-        std::uint32_t next = slot.first_lane.load(std::memory_order_acquire);
-        for (std::uint32_t steps = 0;
-             next != 0 && next <= control.limits.lanes && steps < control.limits.lanes; ++steps) {
-            add_if_ours(next - 1, found);
-            // SYNC(slot_live) acquire: as above.
-            next = control.lane(next - 1).next_lane.load(std::memory_order_acquire);
-        }
-    }
+    for (std::uint32_t place = 0; place < opened_.piece.places; ++place)
+        add_if_readable(place, found);
     lanes_ = std::move(found);
     current_ = 0;
 }
@@ -103,7 +103,7 @@ bool TopicSource::stand(Lane& lane, Position position) noexcept {
     }
     if (page == 0) return false;
     // SYNC(put_down) release: what is held of the lane named before stands in its cursor.
-    piece_.cell().entering.store(page, std::memory_order_release);
+    opened_.piece.cell().entering.store(page, std::memory_order_release);
     // barrier: the page is named before it is looked for again, in program order.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (page_of(pages, *lane.slot, position) != page) return false;
@@ -116,7 +116,7 @@ bool TopicSource::stand(Lane& lane, Position position) noexcept {
 bool TopicSource::ended() const noexcept {
     // SYNC(slot_live) acquire: only compared.
     return connection_->control()
-               .subscription(subscription_)
+               .subscription(subscription())
                .state.load(std::memory_order_acquire) == SlotState::ended;
 }
 
@@ -142,7 +142,7 @@ bool TopicSource::enter(ConsumerCore& core, Lane& lane) noexcept {
         return stand(lane, lane.reader.position());
     }
     // relaxed: written by this side since the lane can be seen.
-    return stand(lane, exclusive_position(lane.cursor->load(std::memory_order_relaxed)));
+    return stand(lane, exclusive_position(cursor_of(lane).load(std::memory_order_relaxed)));
 }
 
 // What the short way gave out since the lane was taken in hand becomes a run.
@@ -176,21 +176,21 @@ bool TopicSource::holds(const ConsumerCore& core, const Lane& lane) const noexce
 void TopicSource::keep_or_pass(ConsumerCore& core, Lane& lane) noexcept {
     if (!holds(core, lane)) return set_cursor(core, lane, lane.reader.position());
     // relaxed: written by this side only.
-    const Position cursor = exclusive_position(lane.cursor->load(std::memory_order_relaxed));
+    const Position cursor = exclusive_position(cursor_of(lane).load(std::memory_order_relaxed));
     const std::uint64_t units = held_units(cursor, lane.reader.position());
     // SYNC(cursor_set) release: as in set_cursor.
-    lane.cursor->store(exclusive_cursor(cursor, units), std::memory_order_release);
+    cursor_of(lane).store(exclusive_cursor(cursor, units), std::memory_order_release);
 }
 
 // Moves the cursor and tells the broker if that lets a page go.
 void TopicSource::set_cursor(ConsumerCore& core, Lane& lane, Position position,
                              bool put_down) noexcept {
     // relaxed: written by this side only.
-    if (position > exclusive_position(lane.cursor->load(std::memory_order_relaxed))) {
+    if (position > exclusive_position(cursor_of(lane).load(std::memory_order_relaxed))) {
         // Of a lane that was put down the word also says what is held: to the same end as before.
         const std::uint64_t units = put_down ? held_units(position, lane.reader.position()) : 0;
         // SYNC(cursor_set) release: everything before this position has been read.
-        lane.cursor->store(exclusive_cursor(position, units), std::memory_order_release);
+        cursor_of(lane).store(exclusive_cursor(position, units), std::memory_order_release);
     }
     if (!lane.owes_passed || position <= lane.reader.page_start()) return;
     lane.owes_passed = false;
@@ -213,7 +213,7 @@ void TopicSource::take_in_hand(ConsumerCore& core, Lane& lane) noexcept {
     core.turns = burst;
     core.alone = lanes_.size() == 1 && core.wake_fd == nullptr;
     core.reader = &lane.reader;
-    core.cursor = lane.cursor;
+    core.cursor = &cursor_of(lane);
 }
 
 Result<Message, ReceiveError> TopicSource::look_into(ConsumerCore& core, Lane& lane) {

@@ -3,10 +3,10 @@
 // Reading a topic: one exclusive subscription with a cursor in each lane of the destinations it
 // means.
 //
-// Which lanes there are stands in `control`; a generation count tells when that changed. The broker
-// has attached the subscription to a lane (set its cursor) before the lane can be seen, so a lane
-// without a cursor is none of ours. Lanes are looked at in turn, a bounded number of messages each;
-// ready bytes keep idle ones untouched.
+// Its lanes stand in the places of its piece; a generation count in `control` tells when lanes have
+// come or gone. The broker sets a place before the lane can be seen, or keeps a wider piece for the
+// asking. Lanes are looked at in turn, a bounded number of messages each; ready bytes keep idle
+// ones untouched.
 //
 // Invariants
 //   T1  while a lane's pages are looked at, `looking_at` names it and its state was seen live
@@ -27,7 +27,7 @@ namespace weir::detail {
 
 class TopicSource {
 public:
-    TopicSource(Connection& connection, const OpenedConsumer& opened);
+    TopicSource(Connection& connection, OpenedConsumer opened);
 
     // Steps to the end of every lane that is there now: what is sent from here on will be received.
     void first_look(ConsumerCore& core);
@@ -39,14 +39,14 @@ public:
     // that was received: any end.
     void acknowledge(ConsumerCore& core, std::uint64_t serial, Position end) noexcept;
 
-    std::uint32_t subscription() const noexcept { return subscription_; }
+    std::uint32_t subscription() const noexcept { return opened_.answer.subscription; }
 
 private:
     struct Lane {
         LaneId id = 0;
         std::uint64_t birth = 0;
         const LaneSlot* slot = nullptr;
-        std::atomic<std::uint64_t>* cursor = nullptr;
+        std::uint32_t place = 0;
         LaneReader reader;
         PageRef page = 0;          // where the last message lay
         bool owes_passed = false;  // a page was left that the cursor is still in
@@ -71,14 +71,16 @@ private:
     void note_run(const ConsumerCore& core);
     void take_in_hand(ConsumerCore& core, Lane& lane) noexcept;
     void refresh(ConsumerCore& core);
-    void add_if_ours(LaneId id, std::vector<Lane>& found);
+    bool widen(ConsumerCore& core);
+    void add_if_readable(std::uint32_t place, std::vector<Lane>& found);
+    std::atomic<std::uint64_t>& cursor_of(const Lane& lane) const noexcept {
+        return opened_.piece.place(lane.place).cursor;
+    }
     Lane* lane_with(LaneId id) noexcept;
     std::uint32_t generation() const noexcept;
 
     Connection* connection_;
-    ConsumerPiece piece_;
-    std::uint32_t subscription_;
-    std::uint32_t destination_;  // slot + 1, 0: a pattern
+    OpenedConsumer opened_;
     std::uint32_t seen_generation_ = 0;
     std::vector<Lane> lanes_;
     std::size_t current_ = 0;

@@ -47,8 +47,9 @@ std::uint64_t objects_of(const RecountState& state) {
     for (std::uint32_t slot = 0; slot < view.limits.subscriptions; ++slot) {
         const SubscriptionSlot& subscription = view.subscription(slot);
         if (shown(subscription.state) == SlotState::free) continue;
-        bytes += sizes.subscription +
-                 (subscription.notes + std::uint64_t{assignments_max}) * sizes.range;
+        const bool shared = subscription.kind == SubscriptionKind::shared;
+        const std::uint32_t notes = shared ? shown(subscription.piece_entries) : 0;
+        bytes += sizes.subscription + (notes + std::uint64_t{assignments_of(notes)}) * sizes.range;
         if (subscription.kind == SubscriptionKind::exclusive)
             bytes += attachments_of(state, subscription) * sizes.attachment;
     }

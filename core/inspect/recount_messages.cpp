@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "core/inspect/recount_state.hpp"
 #include "core/protocol/names.hpp"
@@ -46,7 +47,7 @@ private:
     Tally held_by(const SubscriptionSlot& consumer, const ClaimsView& claims, const Lanes& lanes);
     void add_range(const Lanes& lanes, LaneId in, Position from, Position to, std::uint64_t due,
                    Tally& held) const;
-    std::byte* piece_of(const SubscriptionSlot& subscription, std::uint64_t bytes);
+    ConsumerPiece piece_of(const SubscriptionSlot& subscription);
 
     RecountState& state_;
     const PageView& pages_;
@@ -55,16 +56,35 @@ private:
 };
 
 // Where a subscription's piece of its session's exchange is mapped; null: it cannot be seen.
-std::byte* MessageCount::piece_of(const SubscriptionSlot& subscription, std::uint64_t bytes) {
+ConsumerPiece MessageCount::piece_of(const SubscriptionSlot& subscription) {
     const Mapping* const block =
-        state_.files->map(descriptor_of(subscription.exchange_descriptor), "weir-exchange-");
-    const std::uint64_t offset = subscription.exchange_offset;
+        state_.files->map(descriptor_of(shown(subscription.exchange_descriptor)), "weir-exchange-");
+    const std::uint64_t offset = shown(subscription.exchange_offset);
+    const std::uint32_t entries = shown(subscription.piece_entries);
+    const bool shared = subscription.kind == SubscriptionKind::shared;
+    const std::uint64_t bytes =
+        shared ? shared_piece_bytes(entries) : exclusive_piece_bytes(entries);
     if (block == nullptr || offset % line_distance != 0 || offset > block->bytes() ||
         bytes > block->bytes() - offset) {
         all_seen_ = false;
-        return nullptr;
+        return {};
     }
-    return block->data() + offset;
+    return {block->data() + offset, shared ? entries : 0, shared ? 0 : entries};
+}
+
+// Where a reader stands in a lane; nothing: it does not read it.
+std::optional<Position> cursor_in(const ConsumerPiece& piece, const WalkedLane& lane) {
+    if (const LanePlace* const place = piece.place_of(lane.lane)) {
+        // SYNC(cursor_set) acquire: what lies before it has been read.
+        const Position at = exclusive_position(place->cursor.load(std::memory_order_acquire));
+        return at != 0 ? std::optional(at) : std::nullopt;
+    }
+    // SYNC(place_set) acquire: it has more places than it has asked for.
+    if (piece.cell().places.load(std::memory_order_acquire) <= piece.places) return {};
+    // The lane came since, and it stands at its beginning.
+    return lane.pages.pages.empty()
+               ? std::nullopt
+               : std::optional(lane.pages.pages.front().start + page_header_bytes);
 }
 
 void MessageCount::walk(const WalkedLane& lane, std::vector<Mark>& marks,
@@ -111,15 +131,14 @@ void MessageCount::add_range(const Lanes& lanes, LaneId in, Position from, Posit
 Tally MessageCount::held_by(const SubscriptionSlot& consumer, const ClaimsView& claims,
                             const Lanes& lanes) {
     Tally held;
-    std::byte* const base = piece_of(consumer, shared_piece_bytes(consumer.notes));
-    if (base == nullptr) return held;
-    const ConsumerPiece piece{base, consumer.notes};
+    const ConsumerPiece piece = piece_of(consumer);
+    if (piece.base == nullptr) return held;
     // SYNC(taken) acquire: the notes of assignments that it counts are visible.
     const std::uint64_t taken = piece.cell().taken.load(std::memory_order_acquire);
     // SYNC(assigned) acquire: the fields of assignments that it counts are visible.
     const std::uint64_t assigned = piece.cell().assigned.load(std::memory_order_acquire);
     std::vector<std::uint64_t> named;
-    for (std::uint32_t index = 0; index < consumer.notes; ++index) {
+    for (std::uint32_t index = 0; index < piece.notes; ++index) {
         const InFlightNote& note = piece.note(index);
         // SYNC(noted) acquire: the note's fields are complete when `from` is set.
         const Position from = note.from.load(std::memory_order_acquire);
@@ -142,8 +161,8 @@ Tally MessageCount::held_by(const SubscriptionSlot& consumer, const ClaimsView& 
         state_.stamp_with(done);
         add_range(lanes, lane, from, to, due & ~done, held);
     }
-    for (std::uint64_t number = taken; number < assigned && number < taken + assignments_max;
-         ++number) {
+    for (std::uint64_t number = taken;
+         number < assigned && number < taken + assignments_of(piece.notes); ++number) {
         if (std::find(named.begin(), named.end(), number) != named.end()) continue;
         const Assignment& ring = piece.assignment(number);
         // relaxed: all of these were made visible by `assigned`.
@@ -206,7 +225,7 @@ Tally MessageCount::count_queue(std::uint32_t destination, const Lanes& lanes) {
 Tally MessageCount::count_topic(std::uint32_t destination, const Lanes& lanes) {
     const ControlView& view = *state_.view;
     const std::string name = state_.destination_name(destination);
-    std::vector<std::byte*> readers;
+    std::vector<ConsumerPiece> readers;
     std::vector<std::string> whose;
     for (std::uint32_t number = 0; number < view.limits.subscriptions; ++number) {
         const SubscriptionSlot& subscription = view.subscription(number);
@@ -218,9 +237,8 @@ Tally MessageCount::count_topic(std::uint32_t destination, const Lanes& lanes) {
         if (subscription.destination != 0 ? subscription.destination != destination + 1
                                           : !matches(pattern, name))
             continue;
-        if (std::byte* const base =
-                piece_of(subscription, exclusive_piece_bytes(view.limits.lanes))) {
-            readers.push_back(base);
+        if (const ConsumerPiece piece = piece_of(subscription); piece.base != nullptr) {
+            readers.push_back(piece);
             whose.push_back(fmt::format("the cursor of subscription {}", number));
         }
     }
@@ -230,11 +248,9 @@ Tally MessageCount::count_topic(std::uint32_t destination, const Lanes& lanes) {
         std::vector<std::size_t> reader_of;
         std::vector<std::string> names;
         for (std::size_t reader = 0; reader < readers.size(); ++reader) {
-            const ConsumerPiece piece{readers[reader], 0};
-            // SYNC(cursor_set) acquire: what lies before it has been read.
-            Position at =
-                exclusive_position(piece.cursor(lane->lane).load(std::memory_order_acquire));
-            if (at == 0) continue;
+            const auto cursor = cursor_in(readers[reader], *lane);
+            if (!cursor) continue;
+            Position at = *cursor;
             if (!holds(lane->pages, at)) {
                 // SYNC(given_up) acquire: what lay below is unlinked, and a reader goes on here.
                 at = std::max(at,

@@ -14,6 +14,8 @@
 //            <------------------------ producer_opened [+ direct (read-write)] [+ exchange block]
 //      open_consumer ----------------> attaches it to every lane
 //            <------------------------ consumer_opened [+ exchange block] [+ claims]
+//      widen_consumer ---------------> copies its piece into a larger one
+//            <------------------------ consumer_opened, as it is now [+ exchange block]
 //      close_..., settle, stop ------> done
 //      set_policy, show_policy ------> policy_changed, policy_shown
 //      bye --------------------------> done, then both close: nothing of this session is in use any
@@ -30,7 +32,7 @@
 namespace weir::protocol {
 
 inline constexpr std::uint32_t packet_magic = 0x52494557;  // "WEIR", little endian
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
 inline constexpr std::size_t packet_bytes_max = 1024;
 inline constexpr std::size_t packet_fds_max = 4;
 
@@ -54,6 +56,7 @@ enum class Kind : std::uint32_t {
     policy_changed,
     show_policy,  // one key of the policy of one destination, and why it is so
     policy_shown,
+    widen_consumer,
 };
 
 // Why a request was refused. The sentence beside it says what to do.
@@ -149,7 +152,7 @@ struct OpenConsumer {
     static constexpr Kind kind = Kind::open_consumer;
     Header header;
     char pattern[name_bytes];  // a queue by name, or a topic by name or pattern
-    std::uint32_t notes;       // shared: notes wanted (ranges in flight), 1 to 1024
+    std::uint32_t notes;       // shared: notes to begin with (ranges in flight), 1 to 1024
     std::uint32_t prefetch;    // for the statistics
 };
 
@@ -167,6 +170,17 @@ struct ConsumerOpened {
     std::uint32_t with_block;
     std::uint32_t notes;  // shared: notes given
     std::uint64_t claims_bytes;
+    std::uint32_t places;  // exclusive
+    std::uint32_t reserved;
+};
+
+// The piece of an open consumer is too small. It writes nothing into it from here to the answer,
+// and nothing into the old one after.
+struct WidenConsumer {
+    static constexpr Kind kind = Kind::widen_consumer;
+    Header header;
+    std::uint32_t subscription;
+    std::uint32_t notes;  // shared: as many in all; exclusive: 0, the broker knows its lanes
 };
 
 struct CloseConsumer {

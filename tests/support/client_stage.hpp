@@ -114,6 +114,7 @@ public:
     ClaimsView claims() { return {claims_memory_.data(), control_.view().limits.lanes}; }
     // The last consumer's piece, the last producer's cell.
     ConsumerPiece piece() { return piece_; }
+    int widened() const { return widened_; }
     ProducerCell& cell() { return *cell_; }
     std::uint64_t rings() {
         std::uint64_t count = 0;
@@ -196,6 +197,10 @@ private:
                 packet->read(request);
                 open_consumer_for(socket, request, with_block);
                 has_block = true;
+            } else if (head.kind == protocol::Kind::widen_consumer) {
+                protocol::WidenConsumer request{};
+                packet->read(request);
+                widen_consumer_for(socket, request);
             } else {
                 static_cast<void>(
                     protocol::send_message(socket.get(), protocol::Done{}, head.request));
@@ -206,29 +211,51 @@ private:
     void open_consumer_for(Fd& socket, const protocol::OpenConsumer& request,
                            std::uint32_t with_block) {
         const bool queue = name_.kind == DestinationKind::queue;
-        const std::uint32_t lanes = control_.view().limits.lanes;
         protocol::ConsumerOpened answer{};
         answer.subscription = consumers_++;
         answer.subscription_kind = queue ? SubscriptionKind::shared : SubscriptionKind::exclusive;
         answer.destination = 1;
         answer.consumer_slot = queue ? consumers_ : 0;
         answer.notes = queue ? request.notes : 0;
+        answer.places = queue ? 0 : lanes_opened();
         answer.block_offset =
-            place(queue ? shared_piece_bytes(request.notes) : exclusive_piece_bytes(lanes));
+            place(queue ? shared_piece_bytes(request.notes) : exclusive_piece_bytes(answer.places));
         answer.block_bytes = block_bytes;
         answer.with_block = with_block;
         answer.claims_bytes = queue ? claims_memory_.bytes() : 0;
-        piece_ = {block_memory_.data() + answer.block_offset, answer.notes};
-        if (!queue)
-            for (LaneId id = 0; id < lanes; ++id)
-                if (control_.lane(id).state.load(std::memory_order_relaxed) == SlotState::live)
-                    piece_.cursor(id).store(position_first + page_header_bytes,
-                                            std::memory_order_relaxed);
+        piece_ = {block_memory_.data() + answer.block_offset, answer.notes, answer.places};
+        for (std::uint32_t id = 0; id < answer.places; ++id) {
+            piece_.place(id).cursor.store(position_first + page_header_bytes,
+                                          std::memory_order_relaxed);
+            piece_.place(id).lane.store(id + 1, std::memory_order_relaxed);
+        }
+        opened_ = answer;
         std::vector<int> fds;
         if (with_block != 0) fds.push_back(block_.get());
         if (queue) fds.push_back(claims_.get());
         static_cast<void>(
             protocol::send_message(socket.get(), answer, request.header.request, fds));
+    }
+
+    // The lanes are opened before the consumers, from 0 on.
+    std::uint32_t lanes_opened() {
+        std::uint32_t count = 0;
+        while (control_.lane(count).state.load(std::memory_order_relaxed) == SlotState::live)
+            ++count;
+        return count;
+    }
+
+    // Of the consumer that was opened last.
+    void widen_consumer_for(Fd& socket, const protocol::WidenConsumer& request) {
+        ++widened_;
+        opened_.with_block = 0;
+        opened_.notes = request.notes;
+        opened_.block_offset = place(shared_piece_bytes(request.notes));
+        const ConsumerPiece wider{block_memory_.data() + opened_.block_offset, request.notes, 0};
+        std::memcpy(wider.base, piece_.base,
+                    sizeof(ConsumerCell) + piece_.notes * sizeof(InFlightNote));
+        piece_ = wider;
+        static_cast<void>(protocol::send_message(socket.get(), opened_, request.header.request));
     }
 
     DestinationName name_;
@@ -242,6 +269,8 @@ private:
     LaneId next_lane_ = 0;
     std::uint32_t consumers_ = 0;
     ConsumerPiece piece_;
+    protocol::ConsumerOpened opened_{};
+    int widened_ = 0;
     ProducerCell* cell_ = nullptr;
     std::vector<std::thread> servers_;
 };

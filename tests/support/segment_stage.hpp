@@ -252,9 +252,8 @@ struct TestSubscriber {
     // stays in hand if it `stays`.
     Texts drain(std::size_t most = ~std::size_t{0}, bool stays = false) {
         Texts texts;
-        for (LaneId lane = 0; lane < shared->control.limits.lanes; ++lane) {
-            const Position cursor =
-                exclusive_position(piece.cursor(lane).load(std::memory_order_acquire));
+        for (const auto& [lane, place] : places()) {
+            const Position cursor = exclusive_position(place->cursor.load());
             const LaneSlot& slot = shared->control.lane(lane);
             const SlotState state = slot.state.load(std::memory_order_acquire);
             if (cursor == 0 || (state != SlotState::live && state != SlotState::closed)) continue;
@@ -266,11 +265,18 @@ struct TestSubscriber {
                 texts.push_back(mark_text(reader.take_lost(), text_of(view)));
                 reader.pass(view);
             }
-            piece.cursor(lane).store(reader.position(), std::memory_order_release);
+            place->cursor.store(reader.position(), std::memory_order_release);
             set_lane_bit(shared->signals.head().passed, lane);
             if (!stays) put_down();
         }
         return texts;
+    }
+    std::map<LaneId, LanePlace*> places() const {
+        std::map<LaneId, LanePlace*> found;
+        for (std::uint32_t index = 0; index < piece.places; ++index)
+            if (const auto lane = piece.place(index).lane.load(std::memory_order_acquire))
+                found[static_cast<LaneId>(lane - 1)] = &piece.place(index);
+        return found;
     }
     // Names the lane and the page in which it goes on. False: there is none now.
     bool enter(LaneId lane, LaneReader& reader, Position cursor) {
@@ -296,7 +302,8 @@ struct TestSubscriber {
         const LaneSlot& slot = shared->control.lane(lane);
         LaneReader& reader =
             readers.try_emplace({lane, slot.birth.load()}, shared->pages, lane).first->second;
-        if (!enter(lane, reader, exclusive_position(piece.cursor(lane).load()))) return texts;
+        if (!enter(lane, reader, exclusive_position(piece.place_of(lane)->cursor.load())))
+            return texts;
         while (texts.size() < most) {
             const RecordView view = reader.look(&piece.cell().entering);
             if (!view) break;
@@ -308,8 +315,9 @@ struct TestSubscriber {
     // Puts the lane down and keeps what it holds of it.
     void put_down_holding(LaneId lane) {
         const LaneReader& reader = readers.at({lane, shared->control.lane(lane).birth.load()});
-        const Position cursor = exclusive_position(piece.cursor(lane).load());
-        piece.cursor(lane).store(exclusive_cursor(cursor, held_units(cursor, reader.position())));
+        const Position cursor = exclusive_position(piece.place_of(lane)->cursor.load());
+        piece.place_of(lane)->cursor.store(
+            exclusive_cursor(cursor, held_units(cursor, reader.position())));
         put_down();
     }
     void put_down() {
@@ -394,9 +402,19 @@ public:
         made.session = session;
         made.subscription = fields.subscription;
         made.piece = {
-            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset,
-            0};
+            block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset, 0,
+            fields.places};
         return made;
+    }
+    // As its consumer would ask when it looks for lanes, or has too few notes.
+    template <class Consumer>
+    void widen(Consumer& consumer, std::uint32_t notes = 0) {
+        const broker::ConsumerAnswer answer =
+            segment->widen_consumer(consumer.session, consumer.subscription, notes).value();
+        const protocol::ConsumerOpened& fields = answer.fields;
+        consumer.piece = {block(consumer.session, fields.block, fields.block_bytes, answer.block) +
+                              fields.block_offset,
+                          fields.notes, fields.places};
     }
 
     // Turns until there is nothing to do, at most so many.

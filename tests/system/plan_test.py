@@ -57,23 +57,9 @@ class PlanTest(SystemTest):
             used = books[resource]["used"]
             self.assertLess(abs(planned[resource] - used), used * 0.05,
                             f"{resource}: planned {planned[resource]}, used {used} by {load}")
-        self.resident_is_charged(books)
+        resident, charged = stage.private_memory(books)
+        self.assertLessEqual(resident, charged)
         return books
-
-    def resident_is_charged(self, books):
-        """Private memory of the broker is at most what it charged beside the shared regions."""
-        pid = books["broker"]["pid"]
-        regions = {}
-        with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
-            for fields in map(str.split, maps):
-                if len(fields) > 5 and "weir-" in fields[5] and "weir-direct" not in fields[5]:
-                    first, last = (int(part, 16) for part in fields[0].split("-"))
-                    regions[first] = last - first
-        self.assertGreater(len(regions), 2, "control, signals, and an exchange for each session")
-        with open(f"/proc/{pid}/status", encoding="utf-8") as status:
-            resident = next(int(line.split()[1]) * 1024 for line in status
-                            if line.startswith("RssAnon"))
-        self.assertLessEqual(resident, books["heap"]["used"] - sum(regions.values()))
 
     def test_the_example_needs_what_the_plan_says_and_no_more_than_promised(self):
         books = self.hold_against_books(EXAMPLE)

@@ -64,6 +64,22 @@ def until(condition, seconds=20):
         time.sleep(0.02)
 
 
+def private_memory(books):
+    """What is resident of the broker's private memory, and what it charged beside the regions."""
+    pid = books["broker"]["pid"]
+    regions = {}
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+        for fields in map(str.split, maps):
+            if len(fields) > 5 and "weir-" in fields[5] and "weir-direct" not in fields[5]:
+                first, last = (int(part, 16) for part in fields[0].split("-"))
+                regions[first] = last - first
+    assert len(regions) > 2, "control, signals, and an exchange for each session"
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        resident = next(int(line.split()[1]) * 1024 for line in status
+                        if line.startswith("RssAnon"))
+    return resident, books["heap"]["used"] - sum(regions.values())
+
+
 def lines_of(output):
     """Messages as `weir recv` printed them; bytes.splitlines() would also end a line at a \\r."""
     return output.split(b"\n")[:-1]

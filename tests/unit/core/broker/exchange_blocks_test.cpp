@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Blocks of a session's exchange and the pieces in them: E1-E3 of exchange_blocks.hpp.
 #include "core/broker/exchange_blocks.hpp"
 
 #include <gtest/gtest.h>

@@ -53,6 +53,13 @@ public:
         answer.claims = region_.get();
         return answer;
     }
+    Result<ConsumerAnswer, Refused> widen_consumer(std::uint32_t session,
+                                                   std::uint32_t subscription,
+                                                   std::uint32_t notes) override {
+        record("widen " + std::to_string(session) + " " + std::to_string(subscription) + " " +
+               std::to_string(notes));
+        return fail(protocol::Refusal::heap_full, "no memory is left");
+    }
     Result<void, Refused> close_consumer(std::uint32_t, std::uint32_t) override {
         return fail(protocol::Refusal::not_found, "it is not open");
     }

@@ -198,7 +198,7 @@ TEST(Ring, ASubscriberThatComesBackToAPageThatIsKeptForAnotherKeepsItToo) {
     TestSubscriber away = stage.subscriber(stage.session(), "topic://a");
     TestSubscriber there = stage.subscriber(stage.session(), "topic://a");
     ASSERT_EQ(send_numbered(producer, 0, 3), 3u);
-    const Position begin = exclusive_position(away.piece.cursor(producer.lane).load());
+    const Position begin = exclusive_position(away.piece.place_of(producer.lane)->cursor.load());
     const PageRef first = page_of(stage.shared.pages, producer.slot(), begin);
     Texts got = away.drain(1);
     ASSERT_EQ(got.size(), 1u) << "and puts the lane down";
@@ -247,7 +247,7 @@ TEST(Ring, TheLaneInASubscribersHandsKeepsThePageThatItReads) {
 // Reads ten without acknowledging, puts the lane down.
 std::vector<RecordView> hold_ten(SegmentStage& stage, const TestProducer& producer,
                                  TestSubscriber& holder) {
-    const Position cursor = holder.piece.cursor(producer.lane).load();
+    const Position cursor = holder.piece.place_of(producer.lane)->cursor.load();
     LaneReader reader(stage.shared.pages, producer.lane);
     reader.stand(page_of(stage.shared.pages, producer.slot(), cursor), cursor);
     std::vector<RecordView> held;
@@ -255,8 +255,8 @@ std::vector<RecordView> hold_ten(SegmentStage& stage, const TestProducer& produc
         held.push_back(reader.look(nullptr));
         reader.pass(held.back());
     }
-    holder.piece.cursor(producer.lane)
-        .store(exclusive_cursor(cursor, held_units(cursor, reader.position())));
+    holder.piece.place_of(producer.lane)
+        ->cursor.store(exclusive_cursor(cursor, held_units(cursor, reader.position())));
     return held;
 }
 
@@ -327,7 +327,7 @@ TEST(Ring, ATopicMayEndItsSlowSubscribersAndOnlyThose) {
     EXPECT_EQ(state(slow), SlotState::ended);
     EXPECT_EQ(state(stopped), SlotState::ended);
     EXPECT_EQ(state(quick), SlotState::live);
-    EXPECT_EQ(slow.piece.cursor(producer.lane).load(), 0u) << "none of its lanes any more";
+    EXPECT_EQ(slow.piece.place_of(producer.lane), nullptr) << "none of its lanes any more";
     ASSERT_TRUE(stage.segment->close_consumer(slow.session, slow.subscription));
     ASSERT_TRUE(stage.segment->close_consumer(stopped.session, stopped.subscription));
 }

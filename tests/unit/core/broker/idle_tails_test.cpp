@@ -31,6 +31,7 @@ struct Quiet {
     explicit Quiet(const broker::SegmentOptions& options) : stage(options) {}
 
     Texts read_by(TestSubscriber& subscriber) {
+        stage.widen(subscriber);
         Texts texts = subscriber.drain();
         stage.segment->turn();
         return texts;
@@ -93,7 +94,7 @@ TEST(IdleTails, WhatIsUnreadOrHeldOrLookedAtStays) {
         if (keeps != Keeps::unread) {
             quiet.one.drain(~std::size_t{0}, keeps == Keeps::looks);
         }
-        std::atomic<std::uint64_t>& word = quiet.one.piece.cursor(sleeper.lane);
+        std::atomic<std::uint64_t>& word = quiet.one.piece.place_of(sleeper.lane)->cursor;
         if (keeps == Keeps::holds) word.store(exclusive_cursor(word.load(), 1));
         const PageRef page = sleeper.slot().first_page.load();
         TestProducer busy = quiet.stage.producer(quiet.session, "topic://quiet");
@@ -230,7 +231,8 @@ TEST(IdleTails, WhoAsksOnceIsAnsweredWithAPageAndNotWithTheLossOfItsOwn) {
     stage.segment->turn();  // nobody stands in a line any more
     ASSERT_EQ(ring.fill(kilobyte, 3), 3u) << "a larger one does not fit behind them";
     ASSERT_EQ(subscriber.hold(ring.lane, 3).size(), 3u);
-    subscriber.piece.cursor(ring.lane).store(subscriber.readers.begin()->second.position());
+    subscriber.piece.place_of(ring.lane)->cursor.store(
+        subscriber.readers.begin()->second.position());
     subscriber.put_down();
     const std::uint64_t bytes = record_bytes(0, larger.size());
     ASSERT_EQ(ring.writer.advance(bytes), ClaimStatus::no_grant);

@@ -187,7 +187,7 @@ TEST(Redelivery, MoreRangesThanARingHoldsAreToppedUpAsTheyAreTaken) {
     ASSERT_EQ(many.take_all(1).size(), 200u);
     bed.die();
     TestWorker other = bed.stage.worker(bed.stage.session(), "queue://work");
-    EXPECT_EQ(other.piece.cell().assigned.load(), assignments_max);
+    EXPECT_EQ(other.piece.cell().assigned.load(), assignments_of(other.piece.notes));
     EXPECT_EQ(bed.stage.shared.signals.head().hungry.load(), 1u) << "who is done has to ring";
     Texts texts;
     for (int look = 0; look < 400 && texts.size() < 200; ++look) {
@@ -243,6 +243,22 @@ TEST(Redelivery, NonsenseInNotesFreesNothingAndCrashesNothing) {
             }
         }
     }
+}
+
+TEST(Redelivery, ARingOfAssignmentsThatIsReplacedKeepsWhatIsInIt) {
+    Deathbed bed;
+    for (int number = 0; number < 6; ++number)
+        ASSERT_EQ(bed.dying.take(bed.producer.lane, 1).size(), 1u);
+    TestWorker heir = bed.stage.worker(bed.stage.session(), "queue://work", 3);
+    bed.die();
+    ASSERT_EQ(heir.piece.cell().assigned.load(), 3u) << "as many as its piece has room for";
+    Texts texts = heir.take_assigned();
+    ASSERT_EQ(texts, Texts{"0"});
+    bed.stage.widen(heir, 16);
+    const Texts rest = bed.rest(heir);
+    texts.insert(texts.end(), rest.begin(), rest.end());
+    std::sort(texts.begin(), texts.end());
+    EXPECT_EQ(texts, (Texts{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}));
 }
 
 }  // namespace

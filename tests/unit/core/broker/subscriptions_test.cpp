@@ -112,7 +112,10 @@ TEST(Subscriptions, NonsenseInCursorsFreesNothingOfOthers) {
         for (int number = 0; number < 50; ++number) {
             ASSERT_TRUE(producer.send(text));
             ASSERT_TRUE(queue.send(text));
-            for (LaneId lane = 0; lane < 8; ++lane) liar.piece.cursor(lane).store(lie);
+            for (std::uint32_t place = 0; place < liar.piece.places; ++place) {
+                liar.piece.place(place).cursor.store(lie);
+                liar.piece.place(place).lane.store(lie);
+            }
             worker.claims.cursor(queue.lane).store(lie);
             liar.piece.cell().entering.store(static_cast<PageRef>(lie));
             liar.piece.cell().looking_at.store(static_cast<std::uint32_t>(lie));
@@ -127,6 +130,125 @@ TEST(Subscriptions, NonsenseInCursorsFreesNothingOfOthers) {
         TestWorker heir = stage.worker(stage.session(), "queue://q");
         EXPECT_EQ(heir.take_all().size(), 50u) << lie;
     }
+}
+
+TEST(Subscriptions, LanesThatComeWhenAllPlacesAreTakenAreReadFromTheirBeginning) {
+    SegmentStage stage;
+    TestSubscriber subscriber = stage.subscriber(stage.session(), "topic://t");
+    ASSERT_EQ(subscriber.piece.places, places_least);
+    const std::uint32_t session = stage.session();
+    std::vector<TestProducer> producers;
+    Texts sent;
+    for (int number = 0; number < 40; ++number) {
+        producers.push_back(stage.producer(session, "topic://t"));
+        sent.push_back(std::to_string(number));
+        ASSERT_TRUE(producers.back().send(sent.back()));
+    }
+    const Books& books = stage.books(producers.front().destination);
+    EXPECT_EQ(books.depth_messages.load(), 40u) << "also of lanes that it cannot read yet";
+    Texts got = subscriber.drain();
+    EXPECT_EQ(got.size(), places_least);
+    stage.widen(subscriber);
+    const Texts more = subscriber.drain();
+    got.insert(got.end(), more.begin(), more.end());
+    EXPECT_EQ(got, sent);
+    EXPECT_EQ(stage.books(producers.front().destination).depth_messages.load(), 0u);
+    EXPECT_TRUE(subscriber.drain().empty());
+}
+
+TEST(Subscriptions, PlacesOfLanesThatEndedAreTakenAgain) {
+    SegmentStage stage;
+    TestSubscriber all = stage.subscriber(stage.session(), "topic://t.>");
+    for (int round = 0; round < 5; ++round) {
+        const std::uint32_t session = stage.session();
+        Texts sent;
+        for (std::uint32_t number = 0; number < places_least; ++number) {
+            sent.push_back(std::to_string(round) + " " + std::to_string(number));
+            TestProducer producer =
+                stage.producer(session, "topic://t." + std::to_string(round % 2));
+            ASSERT_TRUE(producer.send(sent.back()));
+        }
+        EXPECT_EQ(all.drain(), sent);
+        stage.segment->end_session(session, Ending::left);
+        stage.segment->tick();
+        stage.clock.advance_ns(61 * ns_per_s);
+        stage.segment->tick();
+        all.readers.clear();
+    }
+    EXPECT_EQ(all.piece.cell().places.load(), places_least) << "no wider piece was needed";
+}
+
+TEST(Subscriptions, AConsumerWhosePieceIsReplacedHoldsWhatItHeld) {
+    SegmentStage stage;
+    TestProducer producer = stage.producer(stage.session(), "queue://work");
+    const std::uint32_t session = stage.session();
+    TestWorker worker = stage.worker(session, "queue://work", 2);
+    TestWorker other = stage.worker(stage.session(), "queue://work", 2);
+    for (int number = 0; number < 5; ++number) ASSERT_TRUE(producer.send(std::to_string(number)));
+    ASSERT_EQ(worker.take(producer.lane, 1), Texts{"0"});
+    ASSERT_EQ(worker.take(producer.lane, 1), Texts{"1"});
+    const std::byte* const before = worker.piece.base;
+    stage.widen(worker, 8);
+    ASSERT_NE(worker.piece.base, before);
+    EXPECT_EQ(worker.piece.notes, 8u);
+    ASSERT_EQ(worker.take(producer.lane, 1), Texts{"2"});
+    worker.acknowledge(1, 1);
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 4u);
+    stage.segment->end_session(session, Ending::died);
+    stage.widen(other, 8);
+    Texts rest = other.take_all_assigned();
+    const Texts claimed = other.take_all();
+    rest.insert(rest.end(), claimed.begin(), claimed.end());
+    EXPECT_EQ(rest, (Texts{"0", "2", "3", "4"}));
+}
+
+TEST(Subscriptions, AWiderPieceThatDoesNotFitIsRefusedAndChangesNothing) {
+    broker::SegmentOptions options;
+    options.direct_bytes = 4 << 20;
+    options.heap_bytes = 16 << 20;
+    options.limits.session.heap_bytes = 16 << 10;
+    SegmentStage stage(options);
+    const std::uint32_t session = stage.session();
+    TestWorker worker = stage.worker(session, "queue://work", 2);
+    TestProducer producer = stage.producer(stage.session(), "queue://work");
+    ASSERT_TRUE(producer.send("kept"));
+    ASSERT_EQ(worker.take(producer.lane, 1), Texts{"kept"});
+    const std::uint64_t used = stage.heap_used();
+    const auto refused = stage.segment->widen_consumer(session, worker.subscription, 1024);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, protocol::Refusal::limit_reached);
+    EXPECT_EQ(stage.heap_used(), used);
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 1u);
+    worker.acknowledge(1, 0);
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 0u);
+    const std::uint32_t stranger = stage.session();
+    EXPECT_FALSE(stage.segment->widen_consumer(stranger, worker.subscription, 4))
+        << "it is another session's";
+}
+
+// Who opens the lane is told, and nothing is left of it.
+TEST(Subscriptions, ALaneForWhichASubscriberHasNoRoomIsNotOpened) {
+    broker::SegmentOptions options;
+    options.direct_bytes = 4 << 20;
+    options.heap_bytes = 16 << 20;
+    options.limits.session.heap_bytes = 24 << 10;
+    SegmentStage stage(options);
+    TestSubscriber subscriber = stage.subscriber(stage.session(), "topic://t");
+    std::vector<TestProducer> producers;
+    for (int number = 0;; ++number) {
+        const std::uint32_t session = stage.session();
+        if (auto opened = stage.segment->open_producer(session, "topic://t"); !opened) {
+            EXPECT_EQ(opened.error().code, protocol::Refusal::limit_reached);
+            EXPECT_GE(number, static_cast<int>(places_least));
+            break;
+        }
+        ASSERT_LT(number, 2000);
+    }
+    const std::uint64_t used = stage.heap_used();
+    const std::uint32_t session = stage.session();
+    EXPECT_FALSE(stage.segment->open_producer(session, "topic://t"));
+    stage.segment->end_session(session, Ending::left);
+    EXPECT_EQ(stage.heap_used(), used);
 }
 
 }  // namespace

@@ -44,8 +44,9 @@ protected:
     std::map<PageRef, Position> held_pages(const test::TestSubscriber& subscriber) const {
         std::map<PageRef, Position> held;
         const LaneReader& reader = subscriber.readers.begin()->second;
-        PageRef page = page_of(stage.shared.pages, producer.slot(),
-                               exclusive_position(subscriber.piece.cursor(producer.lane).load()));
+        PageRef page =
+            page_of(stage.shared.pages, producer.slot(),
+                    exclusive_position(subscriber.piece.place_of(producer.lane)->cursor.load()));
         while (stage.shared.pages.has(page)) {
             held[page] = stage.shared.pages.slot(page).start.load();
             if (page == reader.page()) break;
@@ -113,7 +114,7 @@ TEST_F(TopicFlowTest, ASubscriberThatHoldsMoreThanItsCursorCanSayIsStillReadBack
     for (int turn = 0; turn < 400 && slow_received < wanted; ++turn) {
         check(slow.hold(producer.lane, 20), slow_received);
         slow.put_down_holding(producer.lane);
-        std::atomic<std::uint64_t>& cursor = slow.piece.cursor(producer.lane);
+        std::atomic<std::uint64_t>& cursor = slow.piece.place_of(producer.lane)->cursor;
         cursor.store(exclusive_cursor(exclusive_position(cursor.load()), held_units_max));
         rounds(20);
         stage.clock.advance_ns(5 * ns_per_ms);
@@ -173,7 +174,7 @@ TEST_F(TopicFlowTest, ASubscriberWhosePositionIsAheadOfItsCursorGoesOnWhereItWas
     const LaneReader& reader = slow.readers.begin()->second;
     const PageRef at = reader.page();
     const Position position = reader.position();
-    std::atomic<std::uint64_t>& cursor = slow.piece.cursor(producer.lane);
+    std::atomic<std::uint64_t>& cursor = slow.piece.place_of(producer.lane)->cursor;
     const Position from = exclusive_position(cursor.load());
     const Position acknowledged = from + (position - from) / 16 / 8 * 8;
     cursor.store(exclusive_cursor(acknowledged, held_units(acknowledged, position)));

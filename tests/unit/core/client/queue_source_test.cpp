@@ -230,5 +230,54 @@ TEST(Queue, PassesAWakeOnThatItDidNotNeed) {
     detail::sleep_slice_ns.store(detail::sleep_slice_default_ns);
 }
 
+TEST(Queue, BeginsWithFewNotesAndAsksForMoreWhenItHoldsThemAll) {
+    ClientStage stage("queue://q", 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer =
+        stage.consumer(session, {.prefetch = 100, .acknowledge = Acknowledge::cumulative});
+    EXPECT_EQ(stage.piece().notes, 2u);
+    std::vector<Message> messages;
+    for (int i = 0; i < 40; ++i) {  // each comes alone, in a range of its own
+        ASSERT_TRUE(producer.send(std::to_string(i)));
+        messages.push_back(*consumer.poll());
+        ASSERT_EQ(messages.back().text(), std::to_string(i));
+    }
+    EXPECT_FALSE(consumer.poll());
+    EXPECT_EQ(stage.widened(), 3) << "from 2 to 8, 32 and 100";
+    EXPECT_EQ(stage.piece().notes, 100u);
+    const auto held = [&] {
+        std::uint64_t count = 0;
+        for (std::uint32_t n = 0; n < stage.piece().notes; ++n) {
+            const InFlightNote& note = stage.piece().note(n);
+            if (note.from.load() != 0) count += note.due.load() & ~note.acknowledged.load();
+        }
+        return count;
+    };
+    EXPECT_EQ(held(), 40u);
+    messages[24].acknowledge();
+    EXPECT_EQ(held(), 15u);
+    consumer.acknowledge();
+    EXPECT_EQ(held(), 0u);
+    for (int i = 0; i < 300; ++i) ASSERT_TRUE(producer.send("x"));
+    EXPECT_EQ(drain(consumer).size(), 100u) << "its prefetch";
+    EXPECT_EQ(stage.widened(), 3);
+}
+
+TEST(Queue, AsksForNothingWhileThereIsNothingToTake) {
+    ClientStage stage("queue://q", 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer =
+        stage.consumer(session, {.prefetch = 100, .acknowledge = Acknowledge::cumulative});
+    std::vector<Message> messages;
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(producer.send("x"));
+        messages.push_back(*consumer.poll());
+    }
+    for (int i = 0; i < 100; ++i) EXPECT_FALSE(consumer.poll());
+    EXPECT_EQ(stage.widened(), 0);
+}
+
 }  // namespace
 }  // namespace weir

@@ -43,16 +43,16 @@ TEST(Topic, MovesItsCursorOnlyBehindWhatIsAcknowledged) {
     std::vector<Message> messages;
     while (auto message = consumer.poll()) messages.push_back(*message);
     ASSERT_EQ(messages.size(), 1200u);
-    EXPECT_EQ(exclusive_position(stage.piece().cursor(0).load()), begin);
-    EXPECT_EQ(exclusive_position(stage.piece().cursor(1).load()), begin);
+    EXPECT_EQ(exclusive_position(stage.piece().place_of(0)->cursor.load()), begin);
+    EXPECT_EQ(exclusive_position(stage.piece().place_of(1)->cursor.load()), begin);
     std::map<char, std::uint64_t> seen;
     for (int i = 0; i < 700; ++i) ++seen[messages[static_cast<std::size_t>(i)].text()[0]];
     messages[699].acknowledge();
-    EXPECT_EQ(exclusive_position(stage.piece().cursor(0).load()), begin + seen['a'] * 16);
-    EXPECT_EQ(exclusive_position(stage.piece().cursor(1).load()), begin + seen['b'] * 16);
+    EXPECT_EQ(exclusive_position(stage.piece().place_of(0)->cursor.load()), begin + seen['a'] * 16);
+    EXPECT_EQ(exclusive_position(stage.piece().place_of(1)->cursor.load()), begin + seen['b'] * 16);
     consumer.acknowledge();
-    EXPECT_EQ(exclusive_position(stage.piece().cursor(0).load()), begin + 600 * 16);
-    EXPECT_EQ(exclusive_position(stage.piece().cursor(1).load()), begin + 600 * 16);
+    EXPECT_EQ(exclusive_position(stage.piece().place_of(0)->cursor.load()), begin + 600 * 16);
+    EXPECT_EQ(exclusive_position(stage.piece().place_of(1)->cursor.load()), begin + 600 * 16);
 }
 
 }  // namespace

@@ -216,7 +216,7 @@ TEST_F(Recounts, NameTheCursorOfASubscriptionThatIsWrong) {
     TestProducer producer = stage.producer(stage.session(), "topic://news");
     ASSERT_EQ(producer.fill("a message of some length", 10), 10u);
     ASSERT_EQ(subscriber.drain().size(), 10u);
-    subscriber.piece.cursor(producer.lane).fetch_sub(8, relaxed);
+    subscriber.piece.place_of(producer.lane)->cursor.fetch_sub(8, relaxed);
     const Examination found = examined();
     ASSERT_FALSE(found.drift.empty());
     EXPECT_EQ(found.drift[0].resource, Resource::cursors) << said(found.drift);
@@ -291,6 +291,26 @@ TEST_F(Recounts, CountTheReachablePagesOfEachDestination) {
     EXPECT_EQ(seen.bytes, stage.direct_used());
     EXPECT_EQ(seen.of_destination[other.destination], page_unit);
     EXPECT_EQ(seen.of_destination[one.destination] + page_unit, seen.bytes);
+}
+
+TEST_F(Recounts, CountLanesWhosePlaceASubscriberHasNotAskedForYet) {
+    TestSubscriber subscriber = stage.subscriber(stage.session(), "topic://news");
+    const std::uint32_t session = stage.session();
+    for (int number = 0; number < 20; ++number)
+        ASSERT_EQ(stage.producer(session, "topic://news").fill("a message", 10), 10u);
+    const auto is_clean = [&] {
+        const Examination found = examined();
+        EXPECT_TRUE(found.drift.empty()) << said(found.drift);
+        EXPECT_TRUE(found.last.of(Resource::messages).seen);
+        return found.last.of(Resource::messages).counted;
+    };
+    EXPECT_EQ(is_clean(), 200u);
+    EXPECT_EQ(subscriber.drain().size(), 80u) << "of those that have one";
+    EXPECT_EQ(is_clean(), 120u);
+    stage.widen(subscriber);
+    EXPECT_EQ(is_clean(), 120u);
+    EXPECT_EQ(subscriber.drain().size(), 120u);
+    EXPECT_EQ(is_clean(), 0u);
 }
 
 }  // namespace
