@@ -231,10 +231,11 @@ TEST(Subscriptions, ALaneForWhichASubscriberHasNoRoomIsNotOpened) {
     broker::SegmentOptions options;
     options.direct_bytes = 4 << 20;
     options.heap_bytes = 16 << 20;
-    options.limits.session.heap_bytes = 24 << 10;
+    options.limits.session.heap_bytes = 8 << 10;
     SegmentStage stage(options);
-    TestSubscriber subscriber = stage.subscriber(stage.session(), "topic://t");
-    std::vector<TestProducer> producers;
+    const TestSubscriber roomy = stage.subscriber(stage.session(), "topic://t");
+    const TestSubscriber tight = stage.subscriber(stage.session(), "topic://>");
+    for (int number = 0; number < 40; ++number) stage.producer(stage.session(), "topic://x");
     for (int number = 0;; ++number) {
         const std::uint32_t session = stage.session();
         if (auto opened = stage.segment->open_producer(session, "topic://t"); !opened) {
@@ -245,8 +246,11 @@ TEST(Subscriptions, ALaneForWhichASubscriberHasNoRoomIsNotOpened) {
         ASSERT_LT(number, 2000);
     }
     const std::uint64_t used = stage.heap_used();
+    const std::uint32_t places = roomy.piece.cell().places.load();
     const std::uint32_t session = stage.session();
-    EXPECT_FALSE(stage.segment->open_producer(session, "topic://t"));
+    for (std::uint32_t turn = 0; turn <= places; ++turn)
+        EXPECT_FALSE(stage.segment->open_producer(session, "topic://t"));
+    EXPECT_EQ(roomy.piece.cell().places.load(), places) << "the refused lanes left theirs";
     stage.segment->end_session(session, Ending::left);
     EXPECT_EQ(stage.heap_used(), used);
 }
