@@ -50,60 +50,73 @@ void Part::show() noexcept {
     if (published_ != nullptr) show_usage(*published_, state_.used, peak_, state_.share);
 }
 
-Account::~Account() {
-    WEIR_CHECK(used_ == 0);
-    WEIR_CHECK(set_reserve(0));
-}
+Account::~Account() { WEIR_CHECK(used_ == 0); }
 
-void Account::set_limit(Bytes limit) noexcept {
-    limit_ = limit;
-    show();
+LimitedAccount::~LimitedAccount() { WEIR_CHECK(set_reserve(0)); }
+
+void LimitedAccount::set_limit(Bytes limit) noexcept {
+    bounds_.limit = limit;
+    show_limit();
 }
 
 void Account::publish_to(Usage& usage) noexcept {
     published_ = &usage;
-    show();
+    show_usage(usage, used_, used_, limit());
 }
 
+void Account::show_limit() noexcept {
+    if (published_ == nullptr) return;
+    // relaxed: a number for people.
+    published_->limit.store(limit() == no_limit ? 0 : limit(), std::memory_order_relaxed);
+}
+
+// The peak stands only where it is shown: nothing is decided by it.
 void Account::show() noexcept {
-    peak_ = std::max(peak_, used_);
-    if (published_ != nullptr) show_usage(*published_, used_, peak_, limit_);
+    if (published_ == nullptr) return;
+    // relaxed: all of these are numbers for people; nothing is read by them.
+    published_->used.store(used_, std::memory_order_relaxed);
+    if (used_ > published_->peak.load(std::memory_order_relaxed))
+        published_->peak.store(used_, std::memory_order_relaxed);
 }
 
 // What producers leave for reading back, readers need not leave; but both leave the margin, so that
 // what was kept is there beside it.
-Bytes Account::held_back(bool reading, Margin margin) const noexcept {
-    return (margin == Margin::leave ? margin_ : 0) + (reading ? 0 : kept_left(kept_, read_back_));
+Bytes Account::Bounds::held_back(bool reading, Margin leave) const noexcept {
+    return (leave == Margin::leave ? margin : 0) + (reading ? 0 : kept_left(kept, read_back));
 }
 
-bool Account::set_reserve(Bytes reserve) noexcept {
-    const Bytes before = committed(below_, reserve_);
-    const Bytes after = committed(below_, reserve);
+bool LimitedAccount::set_reserve(Bytes reserve) noexcept {
+    const Bytes before = committed(bounds_.below, bounds_.reserve);
+    const Bytes after = committed(bounds_.below, reserve);
     Bytes grown = after > before ? after - before : 0;
-    for (const Account* above = parent_; above != nullptr; above = above->parent_) {
-        if (!fits(above->limit_, above->below_, grown, above->held_back(false, Margin::use)))
-            return false;
-        grown = growth(above->below_, above->reserve_, grown);
+    for (const Account* above = parent(); above != nullptr; above = above->parent_) {
+        const Bounds* const own = above->bounds();
+        if (own == nullptr) continue;
+        if (!fits(own->limit, own->below, grown, own->held_back(false, Margin::use))) return false;
+        grown = growth(own->below, own->reserve, grown);
     }
     change_reserve(reserve);
     return true;
 }
 
-void Account::change_reserve(Bytes reserve) noexcept {
-    const Bytes before = committed(below_, reserve_);
-    const Bytes after = committed(below_, reserve);
-    if (parent_ != nullptr) parent_->reserves_below_ += reserve - reserve_;  // wraps both ways
+void LimitedAccount::change_reserve(Bytes reserve) noexcept {
+    const Bytes before = committed(bounds_.below, bounds_.reserve);
+    const Bytes after = committed(bounds_.below, reserve);
+    if (Bounds* const next = parent() != nullptr ? parent()->bounds() : nullptr)
+        next->reserves_below += reserve - bounds_.reserve;  // wraps both ways
     Bytes grown = after > before ? after - before : 0;
     Bytes shrunk = before > after ? before - after : 0;
-    for (Account* above = parent_; above != nullptr; above = above->parent_) {
-        const Bytes was = committed(above->below_, above->reserve_);
-        above->below_ += grown;
-        above->below_ -= shrunk;
-        const Bytes now = committed(above->below_, above->reserve_);
+    for (Account* above = parent(); above != nullptr; above = above->parent_) {
+        Bounds* const own = above->bounds();
+        if (own == nullptr) continue;
+        const Bytes was = committed(own->below, own->reserve);
+        own->below += grown;
+        own->below -= shrunk;
+        const Bytes now = committed(own->below, own->reserve);
         grown = now > was ? now - was : 0;
         shrunk = was > now ? was - now : 0;
     }
-    reserve_ = reserve;
+    bounds_.reserve = reserve;
 }
 
 // Judged as one: the sum of what grows, less the sum of what shrinks. None is larger than all there
@@ -119,22 +132,23 @@ Bytes reserves_growth(std::span<const ReserveChange> changes) noexcept {
     return grown > shrunk ? grown - shrunk : 0;
 }
 
-bool reserves_fit(const Account& above, std::span<const ReserveChange> changes) noexcept {
+bool reserves_fit(const LimitedAccount& above, std::span<const ReserveChange> changes) noexcept {
     return reserves_fit(above, changes, 0, above.limit());
 }
 
-bool reserves_fit(const Account& above, std::span<const ReserveChange> changes, Bytes to_come,
-                  Bytes limit) noexcept {
+bool reserves_fit(const LimitedAccount& above, std::span<const ReserveChange> changes,
+                  Bytes to_come, Bytes limit) noexcept {
     for (const auto& [account, reserve] : changes) {
-        WEIR_CHECK(account->parent_ == &above);
+        WEIR_CHECK(account->parent() == &above);
         if (reserve > limit) return false;
     }
     const Bytes growth = reserves_growth(changes);
     if (to_come > limit || growth > limit) return false;
-    return fits(limit, above.below_, growth + to_come, above.held_back(false, Margin::use));
+    return fits(limit, above.below(), growth + to_come,
+                above.bounds_.held_back(false, Margin::use));
 }
 
-bool change_reserves(const Account& above, std::span<const ReserveChange> changes) noexcept {
+bool change_reserves(const LimitedAccount& above, std::span<const ReserveChange> changes) noexcept {
     if (!reserves_fit(above, changes)) return false;
     for (const auto& [account, reserve] : changes) account->change_reserve(reserve);
     return true;
@@ -147,15 +161,19 @@ Obstacle Account::obstacle(Bytes bytes, const Account* holder, Margin margin) co
     for (const Account* at = this; at != nullptr; at = at->parent_) {
         reading = reading || at->reads_back();
         if (at->part_ != nullptr) part = at->part_;
-        if (!fits(at->limit_, at->below_, grown, at->held_back(reading, margin)))
-            return {at->level_, at->used_, at->limit_};
+        const Bounds* const own = at->bounds();
+        if (own != nullptr && !fits(own->limit, own->below, grown, own->held_back(reading, margin)))
+            return {at->level_, at->used_, own->limit};
         // Of the broker's memory a reserve is had in whatever part it is used.
         if (at->parent_ == nullptr && part != nullptr && grown != 0 && !part->allows(bytes))
             return {part->level_, part->state_.used, part->state_.share};
-        grown = growth(at->below_, at->reserve_, grown);
+        if (own != nullptr) grown = growth(own->below, own->reserve, grown);
     }
-    for (const Account* at = holder; at != nullptr; at = at->parent_)
-        if (!fits(at->limit_, at->below_, bytes, 0)) return {at->level_, at->used_, at->limit_};
+    for (const Account* at = holder; at != nullptr; at = at->parent_) {
+        const Bounds* const own = at->bounds();
+        if (own != nullptr && !fits(own->limit, own->below, bytes, 0))
+            return {at->level_, at->used_, own->limit};
+    }
     return {};
 }
 
@@ -165,22 +183,24 @@ Obstacle Account::obstacle_for_ever(Bytes bytes, const Account* holder) const no
     Bytes own_reserve = 0;
     for (const Account* at = this; at != nullptr; at = at->parent_) {
         reading = reading || at->reads_back();
-        const Bytes others = at->reserves_below_ - own_reserve;
-        const Bytes gone = others + at->margin_;  // what is kept for reading back comes back
+        const Bounds* const own = at->bounds();
+        if (own == nullptr) continue;
+        const Bytes others = own->reserves_below - own_reserve;
+        const Bytes gone = others + own->margin;  // what is kept for reading back comes back
         const bool covered = bytes <= own_reserve;
-        if (!covered && !fits(at->limit_, gone, bytes, 0))
-            return {at->level_, at->used_, at->limit_};
-        own_reserve = at->reserve_;
+        if (!covered && !fits(own->limit, gone, bytes, 0))
+            return {at->level_, at->used_, own->limit};
+        own_reserve = own->reserve;
     }
     for (const Account* at = holder; at != nullptr; at = at->parent_)
-        if (bytes > at->limit_) return {at->level_, at->used_, at->limit_};
+        if (bytes > at->limit()) return {at->level_, at->used_, at->limit()};
     return {};
 }
 
 bool Account::reserved(Bytes bytes) const noexcept {
     Bytes grown = bytes;
     for (const Account* at = this; at != nullptr && grown != 0; at = at->parent_)
-        grown = growth(at->below_, at->reserve_, grown);
+        if (const Bounds* const own = at->bounds()) grown = growth(own->below, own->reserve, grown);
     return grown == 0;
 }
 
@@ -197,12 +217,14 @@ void Account::add(Bytes bytes) noexcept {
     for (Account* at = this; at != nullptr; at = at->parent_) {
         reading = reading || at->reads_back();
         if (at->part_ != nullptr) at->part_->add(bytes);
-        const Bytes more = growth(at->below_, at->reserve_, grown);
-        at->below_ += grown;
         at->used_ += bytes;
-        if (reading) at->read_back_ += bytes;
+        if (Bounds* const own = at->bounds()) {
+            const Bytes more = growth(own->below, own->reserve, grown);
+            own->below += grown;
+            if (reading) own->read_back += bytes;
+            grown = more;
+        }
         at->show();
-        grown = more;
     }
 }
 
@@ -212,14 +234,16 @@ void Account::give_back(Bytes bytes) noexcept {
     for (Account* at = this; at != nullptr; at = at->parent_) {
         reading = reading || at->reads_back();
         WEIR_CHECK(at->used_ >= bytes);
-        WEIR_CHECK(at->below_ >= shrunk);
         if (at->part_ != nullptr) at->part_->give_back(bytes);
-        const Bytes less = shrinkage(at->below_, at->reserve_, shrunk);
-        at->below_ -= shrunk;
         at->used_ -= bytes;
-        if (reading) at->read_back_ -= bytes;
+        if (Bounds* const own = at->bounds()) {
+            WEIR_CHECK(own->below >= shrunk);
+            const Bytes less = shrinkage(own->below, own->reserve, shrunk);
+            own->below -= shrunk;
+            if (reading) own->read_back -= bytes;
+            shrunk = less;
+        }
         at->show();
-        shrunk = less;
     }
 }
 
@@ -227,7 +251,7 @@ void Account::give_back(Bytes bytes) noexcept {
 void Account::hold(Bytes bytes) noexcept {
     for (Account* at = this; at != nullptr; at = at->parent_) {
         at->used_ += bytes;
-        at->below_ += bytes;
+        if (Bounds* const own = at->bounds()) own->below += bytes;
         at->show();
     }
 }
@@ -236,7 +260,7 @@ void Account::let_go(Bytes bytes) noexcept {
     for (Account* at = this; at != nullptr; at = at->parent_) {
         WEIR_CHECK(at->used_ >= bytes);
         at->used_ -= bytes;
-        at->below_ -= bytes;
+        if (Bounds* const own = at->bounds()) own->below -= bytes;
         at->show();
     }
 }
@@ -265,14 +289,15 @@ bool Charge::hand_to(Account& holder) noexcept {
     if (before != nullptr) before->let_go(bytes_);
     bool fit = true;
     for (const Account* at = &holder; at != nullptr; at = at->parent_)
-        fit = fit && fits(at->limit_, at->below_, bytes_, 0);
+        if (const Account::Bounds* const own = at->bounds())
+            fit = fit && fits(own->limit, own->below, bytes_, 0);
     if (fit) holder_ = &holder;
     if (holder_ != nullptr) holder_->hold(bytes_);
     return fit;
 }
 
 void Charge::give_back() noexcept {
-    if (account_ != nullptr) account_->give_back(bytes_);
+    account_->give_back(bytes_);
     if (holder_ != nullptr) holder_->let_go(bytes_);
     account_ = nullptr;
     holder_ = nullptr;

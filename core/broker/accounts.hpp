@@ -39,6 +39,7 @@
 namespace weir::broker {
 
 class Account;
+class LimitedAccount;
 class Charge;
 struct ReserveChange;
 
@@ -87,6 +88,8 @@ struct Obstacle {
     explicit operator bool() const noexcept { return level != LimitLevel::none; }
 };
 
+// A sum: it knows what is charged at or below it. Most accounts are no more than that; one with
+// limits is a LimitedAccount.
 class Account {
 public:
     explicit Account(LimitLevel level, Account* parent = nullptr) noexcept
@@ -98,15 +101,7 @@ public:
     Account(const Account&) = delete;
     Account& operator=(const Account&) = delete;
 
-    // Lower than what is used: nothing is taken, nothing more is charged.
-    void set_limit(Bytes limit) noexcept;
-    // Bytes that are always there for this account. False: so many are not left above.
-    [[nodiscard]] bool set_reserve(Bytes reserve) noexcept;
-    // Room that ordinary charges leave.
-    void set_margin(Bytes margin) noexcept { margin_ = margin; }
-    // Room that only reading back may use (A4).
-    void set_kept(Bytes kept) noexcept { kept_ = kept; }
-    // Use, peak and limit are shown there from now on.
+    // Use, its peak from now on, and the limit are shown there.
     void publish_to(Usage& usage) noexcept;
 
     // A charge of `bytes` to this account, all above, and the holder's; or nothing was changed.
@@ -122,23 +117,36 @@ public:
 
     LimitLevel level() const noexcept { return level_; }
     Bytes used() const noexcept { return used_; }
-    Bytes peak() const noexcept { return peak_; }
-    Bytes limit() const noexcept { return limit_; }
-    Bytes reserve() const noexcept { return reserve_; }
-    // Used, and reserved by those below.
-    Bytes below() const noexcept { return below_; }
+    Bytes limit() const noexcept;
+
+protected:
+    enum class Bounded : bool { no, yes };
+    Account(LimitLevel level, Account* parent, Bounded bounded) noexcept
+        : level_(level), bounded_(bounded), parent_(parent) {}
+    Account* parent() const noexcept { return parent_; }
+    void show_limit() noexcept;
 
 private:
     friend class Charge;
-    friend bool reserves_fit(const Account& above, std::span<const ReserveChange> changes,
-                             Bytes to_come, Bytes limit) noexcept;
-    friend bool change_reserves(const Account& above,
-                                std::span<const ReserveChange> changes) noexcept;
+    struct Bounds {
+        Bytes limit = no_limit;
+        Bytes below = 0;  // used, and reserved by those below
+        Bytes reserve = 0;
+        Bytes reserves_below = 0;  // of the accounts under it, used or not
+        Bytes read_back = 0;       // of what is used
+        Bytes margin = 0;
+        Bytes kept = 0;
+
+        Bytes held_back(bool reading, Margin leave) const noexcept;
+    };
+    friend class LimitedAccount;
+
+    // Null: nothing but the sum.
+    Bounds* bounds() noexcept;
+    const Bounds* bounds() const noexcept;
     bool reads_back() const noexcept {
         return part_ != nullptr && part_->level() == LimitLevel::consumer_part;
     }
-    void change_reserve(Bytes reserve) noexcept;
-    Bytes held_back(bool reading, Margin margin) const noexcept;
     void add(Bytes bytes) noexcept;
     void give_back(Bytes bytes) noexcept;
     void hold(Bytes bytes) noexcept;
@@ -146,35 +154,72 @@ private:
     void show() noexcept;
 
     LimitLevel level_;
+    Bounded bounded_ = Bounded::no;
     Account* parent_;
     Part* part_ = nullptr;
-    Bytes limit_ = no_limit;
     Bytes used_ = 0;
-    Bytes below_ = 0;
-    Bytes reserve_ = 0;
-    Bytes reserves_below_ = 0;  // of the accounts under it, used or not
-    Bytes read_back_ = 0;       // of `used_`
-    Bytes margin_ = 0;
-    Bytes kept_ = 0;
-    Bytes peak_ = 0;
     Usage* published_ = nullptr;
 };
+static_assert(sizeof(Account) <= 40, "a lane has two of these, a destination five");
+
+// An account that may have a limit, a reserve, and room that it keeps.
+class LimitedAccount : public Account {
+public:
+    explicit LimitedAccount(LimitLevel level, Account* parent = nullptr) noexcept
+        : Account(level, parent, Bounded::yes) {}
+    ~LimitedAccount();
+
+    // Lower than what is used: nothing is taken, nothing more is charged.
+    void set_limit(Bytes limit) noexcept;
+    // Bytes that are always there for this account. False: so many are not left above.
+    [[nodiscard]] bool set_reserve(Bytes reserve) noexcept;
+    // Room that ordinary charges leave.
+    void set_margin(Bytes margin) noexcept { bounds_.margin = margin; }
+    // Room that only reading back may use (A4).
+    void set_kept(Bytes kept) noexcept { bounds_.kept = kept; }
+
+    Bytes limit() const noexcept { return bounds_.limit; }
+    Bytes reserve() const noexcept { return bounds_.reserve; }
+    // Used, and reserved by those below.
+    Bytes below() const noexcept { return bounds_.below; }
+
+private:
+    friend class Account;
+    friend bool reserves_fit(const LimitedAccount& above, std::span<const ReserveChange> changes,
+                             Bytes to_come, Bytes limit) noexcept;
+    friend bool change_reserves(const LimitedAccount& above,
+                                std::span<const ReserveChange> changes) noexcept;
+    void change_reserve(Bytes reserve) noexcept;
+
+    Bounds bounds_;
+};
+
+inline Account::Bounds* Account::bounds() noexcept {
+    return bounded_ == Bounded::yes ? &static_cast<LimitedAccount*>(this)->bounds_ : nullptr;
+}
+inline const Account::Bounds* Account::bounds() const noexcept {
+    return bounded_ == Bounded::yes ? &static_cast<const LimitedAccount*>(this)->bounds_ : nullptr;
+}
+inline Bytes Account::limit() const noexcept {
+    const Bounds* const own = bounds();
+    return own != nullptr ? own->limit : no_limit;
+}
 
 // A reserve that an account is to have.
 struct ReserveChange {
-    Account* account = nullptr;
+    LimitedAccount* account = nullptr;
     Bytes reserve = 0;
 };
 // By how much these changes together make grow what is used or reserved; 0: they make it shrink.
 Bytes reserves_growth(std::span<const ReserveChange> changes) noexcept;
 // Do they fit below `above`, the broker's: what some give back is there for the others?
-[[nodiscard]] bool reserves_fit(const Account& above,
+[[nodiscard]] bool reserves_fit(const LimitedAccount& above,
                                 std::span<const ReserveChange> changes) noexcept;
 // And with `to_come` more beside them, once the limit of `above` has become `limit`?
-[[nodiscard]] bool reserves_fit(const Account& above, std::span<const ReserveChange> changes,
+[[nodiscard]] bool reserves_fit(const LimitedAccount& above, std::span<const ReserveChange> changes,
                                 Bytes to_come, Bytes limit) noexcept;
 // Sets the reserves of several accounts below `above`, all or none.
-[[nodiscard]] bool change_reserves(const Account& above,
+[[nodiscard]] bool change_reserves(const LimitedAccount& above,
                                    std::span<const ReserveChange> changes) noexcept;
 
 class [[nodiscard]] Charge {
@@ -186,14 +231,16 @@ public:
           bytes_(std::exchange(other.bytes_, 0)) {}
     Charge& operator=(Charge&& other) noexcept {
         if (this != &other) {
-            give_back();
+            if (account_ != nullptr) give_back();
             account_ = std::exchange(other.account_, nullptr);
             holder_ = std::exchange(other.holder_, nullptr);
             bytes_ = std::exchange(other.bytes_, 0);
         }
         return *this;
     }
-    ~Charge() { give_back(); }
+    ~Charge() {
+        if (account_ != nullptr) give_back();
+    }
     Charge(const Charge&) = delete;
     Charge& operator=(const Charge&) = delete;
 
@@ -223,7 +270,7 @@ private:
 struct Resource {
     Resource() noexcept { Part::pair(producers, consumers); }
 
-    Account root{LimitLevel::broker};
+    LimitedAccount root{LimitLevel::broker};
     Part producers{LimitLevel::producer_part};
     Part consumers{LimitLevel::consumer_part};
 };

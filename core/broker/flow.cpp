@@ -254,8 +254,8 @@ Bytes Flow::push_out(Lane& lane, Bytes wanted) {
         bytes += page.bytes();
         ++last;
     }
-    const Account& direct = tables_->direct.root;
-    const Account& own = tables_->destination_of(lane).direct_account;
+    const LimitedAccount& direct = tables_->direct.root;
+    const LimitedAccount& own = tables_->destination_of(lane).direct_account;
     const bool pressing = direct.used() >= direct.limit() / 10 * 9 ||
                           own.used() >= own.limit() / 10 * 9 || piece_lacking_ != 0;
     if (!clean && bytes < batch_bytes_least && last == stretch->last && !pressing) return 0;

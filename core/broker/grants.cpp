@@ -81,7 +81,9 @@ bool is_scarce(const Tables& tables, const Destination& destination, Bytes asked
            (is_slowed_down(tables, destination) && used > destination.policy.high_water);
 }
 
-bool within_reserve(const Account& account) noexcept { return account.used() <= account.reserve(); }
+bool within_reserve(const LimitedAccount& account) noexcept {
+    return account.used() <= account.reserve();
+}
 
 }  // namespace
 

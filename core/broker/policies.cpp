@@ -70,7 +70,7 @@ Result<PolicyKeyShown, Refused> Policies::show(std::string_view destination,
 // What is not made yet is opened later, when the whole region is allocated, so it is held against
 // that.
 Result<void, Refused> Policies::fits(const std::vector<Plan>& plans, const PolicySet& next) const {
-    const Account& broker = tables_->direct.root;
+    const LimitedAccount& broker = tables_->direct.root;
     const std::vector<ReserveChange> changes = reserves_in(plans);
     Bytes not_made = 0;
     for (const std::string& name : next.reserving())

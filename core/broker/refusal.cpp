@@ -32,7 +32,7 @@ Refused heap_is_full(const Obstacle& at, std::string_view what, Bytes asked) {
                     format_size(at.used), format_size(at.limit), what, format_size(asked))};
 }
 
-Refused direct_is_full(const Account& broker, std::string_view destination, Bytes reserve) {
+Refused direct_is_full(const LimitedAccount& broker, std::string_view destination, Bytes reserve) {
     return {
         Refusal::direct_full,
         fmt::format("direct memory is full: {} of {} are used or reserved, and {} needs a reserve "

@@ -17,7 +17,7 @@ using Refused = Error<protocol::Refusal>;
 // `what` needs `asked` bytes of heap-like memory, and this account has not so many left.
 Refused heap_is_full(const Obstacle& at, std::string_view what, Bytes asked);
 // The reserve of a destination is not left.
-Refused direct_is_full(const Account& broker, std::string_view destination, Bytes reserve);
+Refused direct_is_full(const LimitedAccount& broker, std::string_view destination, Bytes reserve);
 // A session or user has as many `what` as it may; `setting` is what says so.
 Refused holder_is_full(LimitLevel level, std::string_view what, std::uint64_t count);
 // A destination has as many producers or consumers as its policy allows.

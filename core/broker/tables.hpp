@@ -288,9 +288,9 @@ struct Destination {
     const std::uint32_t slot;
     const std::string name;
     const DestinationKind kind;
-    Account direct_account;    // both sides: limit and reserve
-    Account direct_producers;  // pages being filled, backlog
-    Account direct_consumers;  // pages read back
+    LimitedAccount direct_account;  // both sides: limit and reserve
+    Account direct_producers;       // pages being filled, backlog
+    Account direct_consumers;       // pages read back
     Account heap_account;
     Account heap_producers;  // lanes
     Account heap_consumers;  // subscriptions, claims
@@ -331,8 +331,8 @@ struct User {
 
     const std::uint32_t slot;
     const std::uint32_t uid;
-    Account direct{LimitLevel::user};
-    Account heap{LimitLevel::user};
+    LimitedAccount direct{LimitLevel::user};
+    LimitedAccount heap{LimitLevel::user};
 };
 
 struct Session {
@@ -345,8 +345,8 @@ struct Session {
 
     const std::uint32_t slot;
     User& user;
-    Account direct_held;  // what is held in its name, wherever it stands
-    Account heap_held;
+    LimitedAccount direct_held;  // what is held in its name, wherever it stands
+    LimitedAccount heap_held;
     Charge charge;
     ExchangeBlocks blocks;
     std::vector<LaneId> lanes;

@@ -113,12 +113,12 @@ public:
             places_.back()->total.set_kept(model_.place_kept);
         }
         for (std::size_t user = 0; user < 2; ++user) {
-            users_.push_back(std::make_unique<Account>(LimitLevel::user));
+            users_.push_back(std::make_unique<LimitedAccount>(LimitLevel::user));
             users_.back()->set_limit(model_.user_limit[user]);
         }
         for (std::size_t session = 0; session < Model::sessions; ++session) {
             sessions_.push_back(
-                std::make_unique<Account>(LimitLevel::session, users_[session / 2].get()));
+                std::make_unique<LimitedAccount>(LimitLevel::session, users_[session / 2].get()));
             sessions_.back()->set_limit(model_.session_limit[session]);
         }
     }
@@ -239,8 +239,8 @@ private:
     Model model_;
     Resource resource_;
     std::vector<std::unique_ptr<Place>> places_;
-    std::vector<std::unique_ptr<Account>> users_;
-    std::vector<std::unique_ptr<Account>> sessions_;
+    std::vector<std::unique_ptr<LimitedAccount>> users_;
+    std::vector<std::unique_ptr<LimitedAccount>> sessions_;
     std::vector<Charge> charges_;
 };
 

@@ -13,7 +13,7 @@ struct Place {
         : total(LimitLevel::destination, &resource.root),
           producers(total, resource.producers),
           consumers(total, resource.consumers) {}
-    Account total;
+    LimitedAccount total;
     Account producers;
     Account consumers;
 };
