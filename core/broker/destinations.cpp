@@ -5,13 +5,13 @@
 
 #include "core/broker/cursors.hpp"
 #include "core/broker/policy.hpp"
+#include "core/broker/stated_sizes.hpp"
 #include "core/protocol/channel.hpp"
 
 namespace weir::broker {
 
 Result<Destination*, Refused> Destinations::find_or_make(const DestinationName& name) {
-    if (const auto found = tables_->by_name.find(name.full); found != tables_->by_name.end())
-        return tables_->destinations[found->second].get();
+    if (Destination* const found = tables_->destination_named(name.full)) return found;
     const auto free =
         std::find(tables_->destinations.begin(), tables_->destinations.end(), nullptr);
     if (free == tables_->destinations.end())
@@ -33,7 +33,7 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
 
     Destination& destination = *made;
     tables_->destinations[slot] = std::move(made);
-    tables_->by_name.emplace(name.full, slot);
+    tables_->enter_name(destination);
     DestinationSlot& shown = tables_->control.destination(slot);
     shown.kind = name.kind;
     ++shown.birth;
@@ -97,7 +97,7 @@ void Destinations::end(Destination& destination) {
     DestinationSlot& shown = tables_->slot(destination);
     // SYNC(slot_live) release: nothing is published; the slot is out of use.
     shown.state.store(SlotState::free, std::memory_order_release);
-    tables_->by_name.erase(destination.name);
+    tables_->strike_name(destination);
     tables_->destinations[destination.slot].reset();
 }
 

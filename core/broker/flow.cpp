@@ -8,6 +8,7 @@
 #include "core/broker/cursors.hpp"
 #include "core/broker/lane_gaps.hpp"
 #include "core/broker/lane_pages.hpp"
+#include "core/broker/stated_sizes.hpp"
 
 namespace weir::broker {
 namespace {

@@ -117,7 +117,7 @@ private:
     WaitingLine& line_of(const Lane& lane, LineKind kind);
     void join(Lane& lane, LineKind kind);
     void leave(Lane& lane);
-    void serve_line(const Deque<LaneId>& order);
+    void serve_line(const Numbers& order);
     bool keeps_all(const Lane& lane, bool reserves_too) const;
     bool reclaim_for(Lane& lane, LimitLevel level, bool own_too);
     void granted(Lane& lane);

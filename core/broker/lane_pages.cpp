@@ -118,7 +118,7 @@ void cut_behind(Tables& tables, Lane& lane, std::size_t index) {
 }
 
 void free_pages(Tables& tables, Lane& lane, std::size_t first, std::size_t last) {
-    if (first == last) return;  // a deque that never held anything must not be erased from
+    if (first == last) return;
     const auto from = lane.pages.begin() + static_cast<std::ptrdiff_t>(first);
     const auto to = lane.pages.begin() + static_cast<std::ptrdiff_t>(last);
     for (auto page = from; page != to; ++page) {

@@ -7,6 +7,7 @@
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
 #include "core/broker/holders.hpp"
+#include "core/broker/stated_sizes.hpp"
 #include "core/broker/window.hpp"
 #include "shm/barrier.hpp"
 
@@ -156,6 +157,7 @@ void Lanes::leave_chain(Destination& destination, Lane& lane) {
         tables_->control.lane(*(at - 1)).next_lane.store(next, std::memory_order_release);
     }
     destination.lanes.erase(at);
+    give_back_room(destination.lanes);
     tables_->step_generations(destination);
 }
 
@@ -186,6 +188,7 @@ void Lanes::close(Lane& lane) {
     session.blocks.give_back(lane.piece);
     lane.piece = {};
     std::erase(session.lanes, lane.id);
+    give_back_room(session.lanes);
     --destination.producers;
 
     LaneSlot& slot = tables_->slot(lane);

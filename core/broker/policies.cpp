@@ -74,7 +74,7 @@ Result<void, Refused> Policies::fits(const std::vector<Plan>& plans, const Polic
     const std::vector<ReserveChange> changes = reserves_in(plans);
     Bytes not_made = 0;
     for (const std::string& name : next.reserving())
-        if (!tables_->by_name.contains(name)) not_made += next.policy_of(name).reserve;
+        if (tables_->destination_named(name) == nullptr) not_made += next.policy_of(name).reserve;
     const Bytes whole = std::max(tables_->control.view().limits.direct_bytes, broker.limit());
     if (reserves_fit(broker, changes) && reserves_fit(broker, changes, not_made, whole)) return {};
     return fail(Refused{

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/base/log.hpp"
+#include "core/broker/stated_sizes.hpp"
 #include "shm/record.hpp"
 
 namespace weir::broker {

@@ -6,6 +6,7 @@
 
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
+#include "core/broker/stated_sizes.hpp"
 
 namespace weir::broker {
 namespace {
@@ -66,8 +67,8 @@ void Redelivery::gather_note(Destination& queue, Subscription& consumer, const I
     if (const Outstanding* const assigned = named_assignment(consumer, *copy)) {
         range.due &= assigned->range.due;
         range.redelivered = assigned->range.redelivered;
-        std::erase_if(consumer.outstanding,
-                      [&](const Outstanding& one) { return one.number == copy->assignment - 1; });
+        erase_if(consumer.outstanding,
+                 [&](const Outstanding& one) { return one.number == copy->assignment - 1; });
     }
     range.due &= ~copy->acknowledged;
     range.redelivered = (range.redelivered | copy->started) & range.due;
@@ -100,7 +101,7 @@ void Redelivery::drop_finished(Destination& queue) {
         Subscription& consumer = *tables_->subscriptions[slot];
         if (consumer.outstanding.empty()) continue;
         const std::uint64_t taken = taken_by(consumer);
-        std::erase_if(consumer.outstanding, [&](const Outstanding& one) {
+        erase_if(consumer.outstanding, [&](const Outstanding& one) {
             return one.number < taken && !any_note_names(consumer, one.number);
         });
     }

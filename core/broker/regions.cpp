@@ -11,6 +11,7 @@
 #include "core/base/log.hpp"
 #include "core/broker/holders.hpp"
 #include "core/broker/peer.hpp"
+#include "core/broker/stated_sizes.hpp"
 #include "core/broker/window.hpp"
 #include "core/protocol/channel.hpp"
 #include "shm/barrier.hpp"
@@ -149,7 +150,8 @@ Bytes fixed_bytes(const Limits& limits) noexcept {
     return process_bytes + limits.control_bytes + limits.signals_bytes +
            limits.pages * page_table_bytes + limits.users * (sizeof(User) + sizeof(void*)) +
            limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
-           (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*);
+           (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*) +
+           limits.destinations * sizeof(std::uint32_t);  // in order of their names
 }
 
 Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options) {
@@ -177,6 +179,7 @@ Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options
     tables.histories.resize(limits->lanes);
     tables.lanes.resize(limits->lanes);
     tables.destinations.resize(limits->destinations);
+    tables.by_name.reserve(limits->destinations);
     tables.subscriptions.resize(limits->subscriptions);
     tables.sessions.resize(limits->sessions);
     if (auto done = allocate_slice(tables, first_slice_bytes); !done)

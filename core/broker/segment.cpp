@@ -16,6 +16,7 @@
 #include "core/broker/recount.hpp"
 #include "core/broker/regions.hpp"
 #include "core/broker/shortages.hpp"
+#include "core/broker/stated_sizes.hpp"
 #include "core/protocol/channel.hpp"
 #include "shm/barrier.hpp"
 

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "core/broker/regions.hpp"
+#include "core/broker/stated_sizes.hpp"
 #include "core/broker/window.hpp"
 #include "shm/control_region.hpp"
 

@@ -8,6 +8,7 @@
 #include "core/broker/counting.hpp"
 #include "core/broker/cursors.hpp"
 #include "core/broker/lane_places.hpp"
+#include "core/broker/stated_sizes.hpp"
 #include "core/protocol/channel.hpp"
 #include "core/protocol/names.hpp"
 

@@ -1,10 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/broker/tables.hpp"
 
+#include <algorithm>
+
+#include "core/base/check.hpp"
 #include "shm/barrier.hpp"
 #include "shm/sleep.hpp"
 
 namespace weir::broker {
+namespace {
+
+auto at_or_behind(const Tables& tables, std::string_view name) noexcept {
+    return std::lower_bound(tables.by_name.begin(), tables.by_name.end(), name,
+                            [&](std::uint32_t slot, std::string_view sought) {
+                                return tables.destinations[slot]->name < sought;
+                            });
+}
+
+}  // namespace
+
+Destination* Tables::destination_named(std::string_view name) const noexcept {
+    const auto at = at_or_behind(*this, name);
+    if (at == by_name.end() || destinations[*at]->name != name) return nullptr;
+    return destinations[*at].get();
+}
+
+void Tables::enter_name(const Destination& destination) {
+    by_name.insert(at_or_behind(*this, destination.name), destination.slot);
+}
+
+void Tables::strike_name(const Destination& destination) noexcept {
+    const auto at = at_or_behind(*this, destination.name);
+    WEIR_CHECK(at != by_name.end());
+    by_name.erase(at);
+}
 
 bool Tables::set_hungry(Hunger why, bool hungry) noexcept {
     const std::uint32_t before = hunger;

@@ -23,12 +23,13 @@
 #ifndef WEIR_CORE_BROKER_TABLES_HPP
 #define WEIR_CORE_BROKER_TABLES_HPP
 
-#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "core/base/allocated.hpp"
 #include "core/base/clock.hpp"
 #include "core/base/deque.hpp"
 #include "core/broker/accounts.hpp"
@@ -142,7 +143,7 @@ enum class LineKind {
 
 // Lanes in the order in which they are served. The clock counts bytes.
 struct WaitingLine {
-    Deque<LaneId> lanes;
+    Numbers lanes;
     std::uint64_t clock = 0;
     std::uint64_t highest = 0;  // where any grant ended
     std::uint64_t left_ns = 0;  // when somebody stood in it last
@@ -247,7 +248,7 @@ struct Subscription {
     Piece wider;               // exclusive: its next piece, if `piece` is too narrow
     std::vector<bool> places;  // exclusive: taken, of the widest of both
     std::uint32_t consumer_slot = 0;
-    std::vector<Outstanding> outstanding;
+    Deque<Outstanding> outstanding;
     std::uint64_t assigned = 0;
     std::uint64_t messages_out_ended = 0;  // exclusive: from lanes that ended
     bool quarantined = false;
@@ -297,8 +298,8 @@ struct Destination {
     Charge charge;
     Policy policy;
 
-    std::vector<LaneId> lanes;             // in the order of the chain in `control`
-    std::vector<std::uint32_t> consumers;  // subscription slots, wildcard ones too
+    Numbers lanes;      // in the order of the chain in `control`
+    Numbers consumers;  // subscription slots, wildcard ones too
     std::uint32_t producers = 0;
 
     // A queue's claims, while it has a consumer.
@@ -349,8 +350,8 @@ struct Session {
     LimitedAccount heap_held;
     Charge charge;
     ExchangeBlocks blocks;
-    std::vector<LaneId> lanes;
-    std::vector<std::uint32_t> subscriptions;
+    Numbers lanes;
+    Numbers subscriptions;
     bool quarantined = false;
     bool has_direct = false;  // was given direct read-write
 };
@@ -360,22 +361,6 @@ struct LaneHistory {
     Position next_start = position_first;
     std::uint64_t births = 0;
 };
-
-// Stated sizes, for charges of objects in private memory: the object and what containers keep for
-// it.
-// And of the broker itself: stack, loop, what the allocator and the libraries keep. One that does
-// nothing has 0.6 MiB of resident private memory; its program's file is not counted, the kernel
-// drops those pages when it needs them.
-inline constexpr Bytes process_bytes = 1024 * 1024;
-inline constexpr Bytes page_table_bytes = sizeof(Page) + 16;
-inline constexpr Bytes lane_object_bytes = sizeof(Lane) + 1024;
-inline constexpr Bytes destination_object_bytes = sizeof(Destination) + 1536;
-inline constexpr Bytes subscription_object_bytes = sizeof(Subscription) + 512;
-inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
-inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
-inline constexpr std::size_t charged_runs = 64;
-inline constexpr Bytes run_charge_bytes = charged_runs * 64;
-inline constexpr Bytes range_bytes = 2 * sizeof(Outstanding);
 
 // While it exists the tables in `control` are being changed (control.hpp, C5).
 class Changing {
@@ -421,7 +406,7 @@ struct Tables {
     std::vector<LaneHistory> histories;
     std::vector<std::unique_ptr<User>> users;
     std::vector<std::unique_ptr<Destination>> destinations;
-    std::map<std::string, std::uint32_t, std::less<>> by_name;
+    std::vector<std::uint32_t> by_name;  // slots of destinations in order of their names
     std::vector<std::unique_ptr<Session>> sessions;
     std::vector<std::unique_ptr<Subscription>> subscriptions;
     std::vector<std::unique_ptr<Lane>> lanes;
@@ -445,6 +430,10 @@ struct Tables {
     Destination& destination_of(const Lane& lane) const noexcept {
         return *destinations[lane.destination];
     }
+    // Null: there is none of that name.
+    Destination* destination_named(std::string_view name) const noexcept;
+    void enter_name(const Destination& destination);
+    void strike_name(const Destination& destination) noexcept;
     LaneSlot& slot(const Lane& lane) noexcept { return control.lane(lane.id); }
     DestinationSlot& slot(const Destination& destination) noexcept {
         return control.destination(destination.slot);

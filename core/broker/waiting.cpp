@@ -128,6 +128,7 @@ void Grants::join(Lane& lane, LineKind kind) {
 void Grants::leave(Lane& lane) {
     WaitingLine& line = line_of(lane, lane.line);
     line.lanes.erase(std::remove(line.lanes.begin(), line.lanes.end(), lane.id), line.lanes.end());
+    give_back_room(line.lanes);
     line.left_ns = tables_->clock.now_ns();
     if (lane.line == LineKind::destination && line.lanes.empty())
         std::erase(crowded_, lane.destination);
@@ -169,7 +170,7 @@ void Grants::set_hungry(bool hungry) {
 }
 
 // `order` is a copy: who is granted leaves the line.
-void Grants::serve_line(const Deque<LaneId>& order) {
+void Grants::serve_line(const Numbers& order) {
     for (const LaneId id : order) {
         Lane& lane = *tables_->lane(id);
         if (!lane.waiting) continue;
@@ -193,14 +194,14 @@ void Grants::serve_line(const Deque<LaneId>& order) {
 
 void Grants::serve_waiting() {
     const std::uint64_t now = tables_->clock.now_ns();
-    serve_line(Deque<LaneId>(line_.lanes));
+    serve_line(Numbers(line_.lanes));
     for (const std::uint32_t slot : std::vector<std::uint32_t>(crowded_)) {
         const Destination& destination = *tables_->destinations[slot];
         const std::uint64_t due = due_of(destination);
         if (due == never_due || due <= now || !is_metered(destination))
-            serve_line(Deque<LaneId>(destination.line.lanes));
+            serve_line(Numbers(destination.line.lanes));
     }
-    serve_line(Deque<LaneId>(apart_.lanes));
+    serve_line(Numbers(apart_.lanes));
 }
 
 // When the first in a destination's line that waits for time is worth looking at.

@@ -417,6 +417,12 @@ public:
                           fields.notes, fields.places};
     }
 
+    // Unmaps what clients see beside the regions: those made before must not be used any more.
+    void forget_clients() {
+        blocks_.clear();
+        claims_.clear();
+    }
+
     // Turns until there is nothing to do, at most so many.
     void settle_turns(int most = 64) {
         while (most-- > 0 && segment->turn()) {
