@@ -276,9 +276,7 @@ void Recount::add_slot(std::size_t slot) {
     if (slot < tables.subscriptions.size()) {
         const Subscription* const subscription = tables.subscriptions[slot].get();
         if (subscription == nullptr) return;
-        const Bytes ranges = subscription->piece.notes +
-                             Bytes{assignments_of(subscription->piece.notes)} +
-                             subscription->outstanding.size();
+        const Bytes ranges = subscription->piece.notes + subscription->outstanding.size();
         sums_.heap += subscription_object_bytes + ranges * range_bytes;
         return;
     }

@@ -10,7 +10,7 @@
 //
 //   Destination   name | lanes, consumers, line (lists) | pending (deque)     each range_bytes
 //   Lane          pages (deque)             each page_table_bytes, paid when the broker starts
-//   Subscription  pattern | outstanding (deque)     each range_bytes
+//   Subscription  pattern | places | outstanding (deque)     each range_bytes
 //
 // What of a lane is out of memory (runs, pages that leave or arrive) costs run_charge_bytes.
 #ifndef WEIR_CORE_BROKER_STATED_SIZES_HPP
@@ -36,11 +36,12 @@ inline constexpr Bytes destination_object_bytes =
     allocated_bytes(sizeof(Destination)) + allocated_bytes(name_bytes) + 3 * numbers_bytes_beside +
     Deque<Range>::bytes_beside;
 // In the lists of its destination and its session.
-inline constexpr Bytes subscription_object_bytes = allocated_bytes(sizeof(Subscription)) +
-                                                   allocated_bytes(name_bytes) + 2 * number_bytes +
-                                                   Deque<Outstanding>::bytes_beside;
+inline constexpr Bytes subscription_object_bytes =
+    allocated_bytes(sizeof(Subscription)) + allocated_bytes(name_bytes) + 2 * number_bytes +
+    allocated_bytes(places_least / 8) + Deque<Outstanding>::bytes_beside;
 inline constexpr Bytes session_object_bytes = sizeof(Session) + 512;
-inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment);  // vectors double
+// Vectors double, also the one with a bit for each place.
+inline constexpr Bytes attachment_bytes = 2 * sizeof(Attachment) + 1;
 // Pending or assigned.
 inline constexpr Bytes range_bytes =
     std::max(Deque<Range>::bytes_each, Deque<Outstanding>::bytes_each);

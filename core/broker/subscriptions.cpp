@@ -23,11 +23,6 @@ std::uint32_t free_consumer_slot(const Destination& queue) {
     return 0;
 }
 
-// Room for what a consumer holds, should it have to be delivered again.
-constexpr Bytes ranges_bytes(std::uint32_t notes) noexcept {
-    return (notes + Bytes{assignments_of(notes)}) * range_bytes;
-}
-
 void leave_places(Tables& tables, Lane& lane) noexcept {
     for (const Attachment& attachment : lane.attachments)
         leave_place(*tables.subscriptions[attachment.subscription], attachment.place);
@@ -48,7 +43,8 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
         destination != nullptr ? destination->heap_consumers : tables_->heap_sessions;
     Account* const holder = &session.heap_held;
     auto charge = account.charge(subscription_object_bytes, holder);
-    auto range_charge = account.charge(ranges_bytes(notes), holder);
+    // Ranges that are assigned to it bring their own charges.
+    auto range_charge = account.charge(notes * range_bytes, holder);
     const Bytes piece_bytes = kind == SubscriptionKind::shared ? shared_piece_bytes(notes)
                                                                : exclusive_piece_bytes(places);
     auto taken = session.blocks.take(piece_bytes);
@@ -58,7 +54,7 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
                             : !range_charge ? range_charge.error()
                                             : session.blocks.obstacle();
         return fail(heap_is_full(at, "another consumer",
-                                 subscription_object_bytes + ranges_bytes(notes) + piece_bytes));
+                                 subscription_object_bytes + notes * range_bytes + piece_bytes));
     }
     if (!taken)
         return fail(Refused{protocol::Refusal::system, "cannot make memory for a consumer"});
@@ -282,7 +278,7 @@ Result<void, Refused> Subscriptions::widen_notes(Subscription& subscription, std
     if (notes <= had) return {};
     Session& session = *tables_->sessions[subscription.session];
     const Bytes bytes = shared_piece_bytes(notes);
-    const Bytes more = ranges_bytes(notes) - ranges_bytes(had);
+    const Bytes more = Bytes{notes - had} * range_bytes;
     Account& account = tables_->destinations[subscription.destination]->heap_consumers;
     auto charge = account.charge(more, &session.heap_held);
     if (!charge) return fail(heap_is_full(charge.error(), "a consumer that holds more", more));

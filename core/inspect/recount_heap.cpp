@@ -48,8 +48,8 @@ std::uint64_t objects_of(const RecountState& state) {
         const SubscriptionSlot& subscription = view.subscription(slot);
         if (shown(subscription.state) == SlotState::free) continue;
         const bool shared = subscription.kind == SubscriptionKind::shared;
-        const std::uint32_t notes = shared ? shown(subscription.piece_entries) : 0;
-        bytes += sizes.subscription + (notes + std::uint64_t{assignments_of(notes)}) * sizes.range;
+        const std::uint64_t notes = shared ? shown(subscription.piece_entries) : 0;
+        bytes += sizes.subscription + notes * sizes.range;
         if (subscription.kind == SubscriptionKind::exclusive)
             bytes += attachments_of(state, subscription) * sizes.attachment;
     }
