@@ -21,9 +21,9 @@ namespace weir {
 
 // Bytes of heap-like memory that one object of a kind is charged. Written before the magic.
 struct HeapSizes {
-    std::uint64_t tables;       // the broker's fixed tables, beside control and signals
-    std::uint64_t session;      // without its exchange
-    std::uint64_t destination;  // without its claims
+    std::uint64_t tables;   // the broker's fixed tables, beside control, signals and claims
+    std::uint64_t session;  // without its exchange
+    std::uint64_t destination;
     std::uint64_t lane;
     std::uint64_t subscription;  // without its ranges and attachments
     std::uint64_t attachment;    // one per exclusive subscription and lane
@@ -35,6 +35,8 @@ struct HeapSizes {
 struct Descriptors {
     std::uint32_t signals;
     std::uint32_t direct;  // read-only
+    std::uint32_t claims;
+    std::uint32_t reserved;
 };
 
 // Published in slots: a descriptor's number plus one, so that zero means "none".

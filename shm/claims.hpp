@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `claims`: the cursors of one shared subscription, written by its consumers and the broker.
+// `claims`: the shared cursors of all queues, written by their consumers and the broker.
 //
-//      | cursor word per lane (scattered, `cursor_index`) | won word per consumer, 64 bytes apart |
+//      | cursor word per lane (scattered, `cursor_index`) | won word per claimant, 64 bytes apart |
 //
-//   cursor word   63                          12 11            0     claimant 0: the broker
-//                 +-----------------------------+---------------+
-//                 | position / 8                | claimant slot |
+//   cursor word   63                          14 13            0     claimant 0: the broker,
+//                 +-----------------------------+---------------+    else the number of the
+//                 | position / 8                | claimant      |    subscription's slot plus one
 //                 +-----------------------------+---------------+
 //   won word      | position / 8                | lane          |
 //                 +-----------------------------+---------------+
+//
+// One region for the whole broker. A file per queue would protect nobody, because whoever may
+// connect may consume any queue, and would cost each queue tens of KiB, a descriptor and two
+// mappings. The broker believes a cursor only within what its lane handed out, and only while the
+// queue has a consumer; otherwise it keeps the position itself, and writes it here again for the
+// next one.
 //
 // A consumer takes a range of records in four steps. It may be killed behind any of them:
 //
@@ -27,6 +33,11 @@
 //   K4  at most one cursor names c: before it claims from another lane it takes its name off the
 //       last one (`step_off`). Else that name, recorded late, would displace in won[c] the claim
 //       that c died in
+//   K5  a number that is free is named by no cursor: the broker takes the name off when its
+//       consumer is gone, so that K4 holds for the next owner too, perhaps in another queue.
+//       won[number] keeps what the last owner won and needs no clearing: the cursor of that lane
+//       has reached that place, notes of the next owner end behind it, and positions of one lane
+//       slot never come twice. So it confirms none of them
 #ifndef WEIR_SHM_CLAIMS_HPP
 #define WEIR_SHM_CLAIMS_HPP
 
@@ -36,17 +47,24 @@ namespace weir {
 
 using CursorWord = std::uint64_t;
 
+inline constexpr int claim_bits = 14;  // of the lower field
+inline constexpr std::uint64_t claim_mask = (std::uint64_t{1} << claim_bits) - 1;
+
 constexpr CursorWord cursor_word(Position position, std::uint32_t claimant) noexcept {
-    return (position / 8) << 12 | claimant;
+    return (position / 8) << claim_bits | claimant;
 }
-constexpr Position cursor_position(CursorWord word) noexcept { return (word >> 12) * 8; }
-constexpr std::uint32_t cursor_claimant(CursorWord word) noexcept { return word & 0xfff; }
+constexpr Position cursor_position(CursorWord word) noexcept { return (word >> claim_bits) * 8; }
+constexpr std::uint32_t cursor_claimant(CursorWord word) noexcept { return word & claim_mask; }
 constexpr std::uint64_t won_word(Position to, LaneId lane) noexcept {
-    return (to / 8) << 12 | lane;
+    return (to / 8) << claim_bits | lane;
+}
+constexpr std::uint32_t claimant_of(std::uint32_t subscription) noexcept {
+    return subscription + 1;
 }
 
-static_assert(position_limit / 8 < std::uint64_t{1} << 52, "a position fits its field");
-static_assert(lanes_max <= 4096 && shared_consumers_max < 4096,
+static_assert(position_limit / 8 <= std::uint64_t{1} << (64 - claim_bits),
+              "a position fits its field");
+static_assert(lanes_max - 1 <= claim_mask && claimant_of(lanes_max - 1) <= claim_mask,
               "lane and claimant fit their fields");
 
 // Lanes get numbers one after the other, so neighbours are spread over different cache lines.
@@ -55,14 +73,15 @@ constexpr std::uint64_t cursor_index(LaneId lane, std::uint32_t lanes) noexcept 
     return (lane % rows) * 8 + lane / rows;
 }
 
-constexpr std::uint64_t claims_bytes(std::uint32_t lanes) noexcept {
-    return round_up(lanes * sizeof(std::uint64_t), 64) +
-           (shared_consumers_max + 1) * std::uint64_t{64};
+constexpr std::uint64_t claims_bytes(std::uint32_t lanes, std::uint32_t subscriptions) noexcept {
+    const std::uint64_t claimants = std::uint64_t{subscriptions} + 1;  // and the broker
+    return round_up(lanes * sizeof(std::uint64_t) + claimants * 64, page_unit);
 }
 
 struct ClaimsView {
     std::byte* base = nullptr;
-    std::uint32_t lanes = 0;  // a multiple of 8
+    std::uint32_t lanes = 0;          // a multiple of 8
+    std::uint32_t subscriptions = 0;  // and so the highest number of a claimant
 
     std::atomic<CursorWord>& cursor(LaneId lane) const noexcept {
         return words()[cursor_index(lane, lanes)];
@@ -88,7 +107,7 @@ inline ClaimOutcome move_cursor(const ClaimsView& claims, LaneId lane, CursorWor
                                 std::uint32_t self) noexcept {
     std::atomic<CursorWord>& cursor = claims.cursor(lane);
     const std::uint32_t previous = cursor_claimant(seen);
-    if (previous != 0 && previous != self && previous <= shared_consumers_max) {
+    if (previous != 0 && previous != self && previous <= claims.subscriptions) {
         std::atomic<std::uint64_t>& won = claims.won(previous);
         // SYNC(winner_recorded) acquire: orders this load before the second look at the cursor
         // (K3).

@@ -34,7 +34,6 @@ std::uint64_t layout_fingerprint() noexcept {
                  page_header_bytes,
                  line_distance,
                  lanes_max,
-                 shared_consumers_max,
                  note_records_max,
                  assignments_max,
                  exchange_block_bytes,
@@ -75,7 +74,8 @@ const char* ControlView::check(const std::byte* base, std::uint64_t bytes) noexc
     const auto inside = [bytes](std::uint64_t offset, std::uint64_t count, std::uint64_t size) {
         return offset <= bytes && count <= (bytes - offset) / size;
     };
-    if (limits.lanes > lanes_max || !inside(offsets.lanes, limits.lanes, sizeof(LaneSlot)) ||
+    if (limits.lanes > lanes_max || limits.subscriptions > lanes_max ||
+        !inside(offsets.lanes, limits.lanes, sizeof(LaneSlot)) ||
         !inside(offsets.destinations, limits.destinations, sizeof(DestinationSlot)) ||
         !inside(offsets.subscriptions, limits.subscriptions, sizeof(SubscriptionSlot)) ||
         !inside(offsets.sessions, limits.sessions, sizeof(SessionSlot)) ||

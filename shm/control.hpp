@@ -80,6 +80,7 @@ struct Limits {
     std::uint64_t largest_message;  // payload plus envelope, bytes
     std::uint64_t control_bytes;
     std::uint64_t signals_bytes;
+    std::uint64_t claims_bytes;
     std::uint32_t destinations;  // table lengths
     std::uint32_t lanes;
     std::uint32_t subscriptions;
@@ -195,9 +196,9 @@ struct DestinationSlot {
     PartsUsage direct_parts;
     Usage heap;
     Shortage shortage;
-    std::atomic<std::uint32_t> claims_descriptor;  // shown_descriptor, while it has consumers
-    // What consumers that died held and nobody was given yet, and all ranges the broker holds.
+    // All ranges the broker holds, and what consumers that died held and nobody was given yet.
     std::atomic<std::uint32_t> ranges;
+    std::uint32_t reserved;
     std::atomic<std::uint64_t> pending_messages;
     std::atomic<std::uint64_t> pending_bytes;
     std::atomic<std::uint64_t> settled_ns;  // CLOCK_MONOTONIC of these books

@@ -13,6 +13,7 @@
 
 #include "core/base/bytes.hpp"
 #include "core/base/errno.hpp"
+#include "shm/claims.hpp"
 #include "shm/signals.hpp"
 
 namespace weir {
@@ -53,6 +54,7 @@ Limits limits_for(std::uint64_t direct_bytes, std::uint64_t heap_bytes,
     limits.sessions = limits.lanes / 2;
     limits.users = std::min(limits.sessions, users_max);
     limits.signals_bytes = signals_bytes(limits.destinations);
+    limits.claims_bytes = claims_bytes(limits.lanes, limits.subscriptions);
     limits.control_bytes =
         round_up(superblock_bytes + heap_headers + tables_bytes(limits), page_unit);
     return limits;

@@ -29,7 +29,9 @@ struct SignalsHead {
         std::atomic<std::uint64_t> passed[lanes_max / 64];  // lanes whose pages were read
     alignas(line_distance) std::atomic<std::uint8_t> ready[lanes_max];
 };
-static_assert(sizeof(SignalsHead) == 3 * line_distance + 2 * 512 + 4096);
+static_assert(sizeof(SignalsHead) == 3 * line_distance +
+                                         2 * round_up(lanes_max / 8, line_distance) +
+                                         round_up(lanes_max, line_distance));
 
 constexpr std::uint64_t signals_bytes(std::uint32_t destinations) noexcept {
     return round_up(sizeof(SignalsHead) + destinations * sizeof(SleepCell), page_unit);

@@ -30,10 +30,9 @@ inline constexpr std::uint64_t commit_word_bytes = 8;
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs, so 64 would still share.
 inline constexpr std::size_t line_distance = 128;
 
-// A lane identifier fits 12 bits of a `won` word (claims.hpp).
-inline constexpr std::uint32_t lanes_max = 4096;
-// A consumer's slot fits 12 bits of a cursor word, and 0 there means "nobody".
-inline constexpr std::uint32_t shared_consumers_max = 256;
+// Lanes and subscriptions of one broker at most, each. A lane's identifier, and a subscription's
+// number plus one, fit 14 bits beside a position (claims.hpp); the signals have 64 lanes in a word.
+inline constexpr std::uint32_t lanes_max = 16384 - 64;
 
 // Positions start above zero, so that zero can mean "not attached" in a cursor.
 inline constexpr Position position_first = page_unit;

@@ -51,7 +51,7 @@ void add_held(const Tables& tables, const Destination& queue, const Subscription
     std::vector<std::uint64_t> named;
     for (std::uint32_t index = 0; index < consumer.piece.notes; ++index) {
         const auto note = copy_note(tables, queue, consumer.piece.note(index));
-        if (!note || !holds(tables, queue, consumer, *note)) continue;
+        if (!note || !holds(tables, consumer, *note)) continue;
         if (note->assignment != 0) named.push_back(note->assignment - 1);
         add_range(tables, note->range, note->range.due & ~note->acknowledged, depth);
     }

@@ -44,10 +44,10 @@ void pass_gaps(Attachment& attachment) {
 
 void accept_cursors(Tables& tables, Lane& lane) {
     const Destination& destination = tables.destination_of(lane);
-    if (destination.has_claims()) {
+    if (destination.shares_cursors()) {
         // SYNC(cursor_moved) acquire: notes of ranges below it are visible to the looks that
         // follow.
-        const CursorWord word = destination.claims.cursor(lane.id).load(std::memory_order_acquire);
+        const CursorWord word = tables.claims.cursor(lane.id).load(std::memory_order_acquire);
         stand_at(tables, lane, accepted(lane, lane.queue_cursor, cursor_position(word)));
     }
     for (Attachment& attachment : lane.attachments) {
@@ -88,11 +88,11 @@ void pass_ended_page(Tables& tables, Lane& lane) {
     if (reader.look(nullptr) || reader.position() != last.end()) return;
 
     const Position behind = lane.next_start + page_header_bytes;
-    if (destination.has_claims()) {
+    if (destination.shares_cursors()) {
         // SYNC(cursor_moved) acquire: as a claimant would read it.
-        const CursorWord seen = destination.claims.cursor(lane.id).load(std::memory_order_acquire);
+        const CursorWord seen = tables.claims.cursor(lane.id).load(std::memory_order_acquire);
         if (cursor_position(seen) != lane.queue_cursor) return;
-        if (move_cursor(destination.claims, lane.id, seen, behind, 0) != ClaimOutcome::won) return;
+        if (move_cursor(tables.claims, lane.id, seen, behind, 0) != ClaimOutcome::won) return;
     }
     stand_at(tables, lane, behind);
 }
@@ -101,10 +101,10 @@ void show_queue_cursor(Tables& tables, const Lane& lane) {
     // relaxed: within a change of all tables (tables_rest).
     tables.slot(lane).queue_cursor.store(lane.queue_cursor, std::memory_order_relaxed);
     const Destination& destination = tables.destination_of(lane);
-    if (!destination.has_claims()) return;
+    if (!destination.shares_cursors()) return;
     // SYNC(cursor_moved) release: the lane's pages are linked before its cursor can be seen.
-    destination.claims.cursor(lane.id).store(cursor_word(lane.queue_cursor, 0),
-                                             std::memory_order_release);
+    tables.claims.cursor(lane.id).store(cursor_word(lane.queue_cursor, 0),
+                                        std::memory_order_release);
 }
 
 }  // namespace weir::broker

@@ -73,11 +73,11 @@ std::uint64_t pass_over(Tables& tables, Destination& queue, Lane& lane, Position
         accept_cursors(tables, lane);
         const Position from = lane.queue_cursor;
         if (from >= to || lane.counted.position < from) return 0;
-        if (queue.has_claims()) {
+        if (queue.shares_cursors()) {
             // SYNC(cursor_moved) acquire: as a claimant would read it.
-            const CursorWord seen = queue.claims.cursor(lane.id).load(std::memory_order_acquire);
+            const CursorWord seen = tables.claims.cursor(lane.id).load(std::memory_order_acquire);
             if (cursor_position(seen) != from) continue;
-            if (move_cursor(queue.claims, lane.id, seen, to, 0) != ClaimOutcome::won) continue;
+            if (move_cursor(tables.claims, lane.id, seen, to, 0) != ClaimOutcome::won) continue;
         }
         const CountedPlace before = count_before(tables.pages, lane, lane.queue_counted, from);
         lane.queue_cursor = to;

@@ -69,7 +69,8 @@ Append refused_by(LimitLevel level) noexcept {
 
 Append append_page(Tables& tables, Lane& lane, Units units) {
     const Bytes bytes = units * page_unit;
-    if (lane.next_start + bytes > position_limit) return Append::exhausted;
+    // A page end below the limit: a stop, and a cursor a header behind it, fit their fields.
+    if (lane.next_start + bytes >= position_limit) return Append::exhausted;
     auto charge = lane.account.charge(bytes, holder_of(tables, lane));
     if (!charge) return refused_by(charge.error().level);
     const auto unit = tables.units.take(units);

@@ -302,10 +302,10 @@ void Lanes::end(Lane& lane) {
     // A page further than any cursor ever stood, so that no cursor word comes twice (claims.hpp,
     // K1).
     tables_->histories[lane.id].next_start = lane.next_start + page_unit;
-    if (destination.has_claims()) {
+    if (destination.shares_cursors()) {
         // SYNC(cursor_moved) release: nothing is published; a claimant that was stopped fails its
         // swap.
-        destination.claims.cursor(lane.id).store(0, std::memory_order_release);
+        tables_->claims.cursor(lane.id).store(0, std::memory_order_release);
     }
     // relaxed: for those who recount, within a change of all tables (tables_rest).
     slot.run_charges.store(0, std::memory_order_relaxed);

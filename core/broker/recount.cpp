@@ -241,6 +241,7 @@ bool Recount::count_sums() {
         sums_.stamp = stamp();
         sums_.begun = true;
         sums_.heap = tables.control.bytes() + tables.signals_mapping.bytes() +
+                     tables.claims_mapping.bytes() +
                      tables_->control.superblock().heap_sizes.tables +
                      tables.policies.memory_bytes();
     }
@@ -268,8 +269,7 @@ void Recount::add_slot(std::size_t slot) {
     if (slot < tables.destinations.size()) {
         const Destination* const destination = tables.destinations[slot].get();
         if (destination == nullptr) return;
-        sums_.heap += destination_object_bytes + destination->claims_mapping.bytes() +
-                      destination->pending.size() * range_bytes;
+        sums_.heap += destination_object_bytes + destination->pending.size() * range_bytes;
         return;
     }
     slot -= tables.destinations.size();

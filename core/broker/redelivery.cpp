@@ -47,17 +47,16 @@ const Outstanding* named_assignment(const Subscription& consumer, const NoteCopy
     return named == consumer.outstanding.end() ? nullptr : &*named;
 }
 
-bool holds(const Tables& tables, const Destination& queue, const Subscription& consumer,
-           const NoteCopy& note) {
+bool holds(const Tables& tables, const Subscription& consumer, const NoteCopy& note) {
     if (note.assignment != 0) return named_assignment(consumer, note) != nullptr;
     const Range& range = note.range;
     return range.to <= tables.lane(range.lane)->queue_cursor &&
-           is_claim(queue.claims, range.lane, range.to, consumer.consumer_slot, note.confirmed);
+           is_claim(tables.claims, range.lane, range.to, consumer.consumer_slot, note.confirmed);
 }
 
 void Redelivery::gather_note(Destination& queue, Subscription& consumer, const InFlightNote& note) {
     auto copy = copy_note(*tables_, queue, note);
-    if (!copy || !holds(*tables_, queue, consumer, *copy)) return;
+    if (!copy || !holds(*tables_, consumer, *copy)) return;
     Range& range = copy->range;
     const Lane& lane = *tables_->lane(range.lane);
     const Page& page = lane.pages[*page_index(lane, range.from)];

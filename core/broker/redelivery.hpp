@@ -51,8 +51,7 @@ private:
 
 // Is the note a claim that its consumer won, or an assignment that it took over? Own claims are
 // held against the accepted cursor; the range of an assignment is the broker's.
-bool holds(const Tables& tables, const Destination& queue, const Subscription& consumer,
-           const NoteCopy& note);
+bool holds(const Tables& tables, const Subscription& consumer, const NoteCopy& note);
 
 // The assignment that a note names, if the broker made it to this consumer and with that range.
 const Outstanding* named_assignment(const Subscription& consumer, const NoteCopy& note);

@@ -89,16 +89,18 @@ void fill_superblock(Superblock& super, const SegmentOptions& options) {
 // For those who recount (shm/census.hpp).
 void fill_census(Tables& tables, const Limits& limits) {
     Superblock& super = tables.control.superblock();
-    super.heap_sizes = {fixed_bytes(limits) - limits.control_bytes - limits.signals_bytes,
-                        session_object_bytes,
-                        destination_object_bytes,
-                        lane_object_bytes,
-                        subscription_object_bytes,
-                        attachment_bytes,
-                        range_bytes,
-                        run_charge_bytes};
+    super.heap_sizes = {
+        fixed_bytes(limits) - limits.control_bytes - limits.signals_bytes - limits.claims_bytes,
+        session_object_bytes,
+        destination_object_bytes,
+        lane_object_bytes,
+        subscription_object_bytes,
+        attachment_bytes,
+        range_bytes,
+        run_charge_bytes};
     super.descriptors = {static_cast<std::uint32_t>(tables.signals_fd.get()),
-                         static_cast<std::uint32_t>(tables.direct_read_only.get())};
+                         static_cast<std::uint32_t>(tables.direct_read_only.get()),
+                         static_cast<std::uint32_t>(tables.claims_fd.get()), 0};
 }
 
 Result<void, Refused> make_files(Tables& tables, const Limits& limits) {
@@ -106,6 +108,10 @@ Result<void, Refused> make_files(Tables& tables, const Limits& limits) {
     if (!signals) return fail(of_memory(signals.error(), Refusal::heap_full));
     auto signals_mapping = Mapping::map(signals->get(), limits.signals_bytes, Access::read_write);
     if (!signals_mapping) return fail(of_memory(signals_mapping.error(), Refusal::heap_full));
+    auto claims = make_memory_file("weir-claims", limits.claims_bytes);
+    if (!claims) return fail(of_memory(claims.error(), Refusal::heap_full));
+    auto claims_mapping = Mapping::map(claims->get(), limits.claims_bytes, Access::read_write);
+    if (!claims_mapping) return fail(of_memory(claims_mapping.error(), Refusal::heap_full));
     auto direct = make_memory_file("weir-direct", limits.direct_bytes, false);
     if (!direct) return fail(of_memory(direct.error(), Refusal::direct_full));
     auto read_only = reopen_read_only(direct->get());
@@ -115,6 +121,9 @@ Result<void, Refused> make_files(Tables& tables, const Limits& limits) {
     tables.signals_fd = std::move(*signals);
     tables.signals_mapping = std::move(*signals_mapping);
     tables.signals = {tables.signals_mapping.data()};
+    tables.claims_fd = std::move(*claims);
+    tables.claims_mapping = std::move(*claims_mapping);
+    tables.claims = {tables.claims_mapping.data(), limits.lanes, limits.subscriptions};
     tables.direct_fd = std::move(*direct);
     tables.direct_read_only = std::move(*read_only);
     tables.direct_mapping = std::move(*direct_mapping);
@@ -147,7 +156,7 @@ Result<void, Error<MemoryError>> allocate_slice(Tables& tables, Bytes bytes) {
 }  // namespace
 
 Bytes fixed_bytes(const Limits& limits) noexcept {
-    return process_bytes + limits.control_bytes + limits.signals_bytes +
+    return process_bytes + limits.control_bytes + limits.signals_bytes + limits.claims_bytes +
            limits.pages * page_table_bytes + limits.users * (sizeof(User) + sizeof(void*)) +
            limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
            (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*) +

@@ -120,13 +120,9 @@ void Segment::publish() { parts_->tables.control.publish(); }
 Regions Segment::regions() const {
     const Tables& tables = parts_->tables;
     const Limits& limits = tables.control.view().limits;
-    return {tables.control.read_only_fd(),
-            tables.signals_fd.get(),
-            tables.direct_read_only.get(),
-            tables.direct_fd.get(),
-            limits.control_bytes,
-            limits.signals_bytes,
-            limits.direct_bytes};
+    return {tables.control.read_only_fd(), tables.signals_fd.get(), tables.direct_read_only.get(),
+            tables.direct_fd.get(),        tables.claims_fd.get(),  limits.control_bytes,
+            limits.signals_bytes,          limits.direct_bytes,     limits.claims_bytes};
 }
 
 const ControlView& Segment::control() const { return parts_->tables.control.view(); }
@@ -234,12 +230,7 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
         queue ? parts_->subscriptions.open_shared(session, *destination, notes, prefetch)
               : parts_->subscriptions.open_exclusive(session, name->full, destination, prefetch);
     if (!opened) return fail(opened.error());
-    ConsumerAnswer answer = answer_for(session, *opened->subscription);
-    if (queue) {
-        answer.fields.claims_bytes = destination->claims_mapping.bytes();
-        answer.claims = destination->claims_fd.get();
-    }
-    return answer;
+    return answer_for(session, *opened->subscription);
 }
 
 Result<Subscription*, Refused> Segment::Parts::consumer_of(std::uint32_t in, std::uint32_t number) {

@@ -69,8 +69,7 @@ struct ProducerAnswer {
 // The answer to open_consumer.
 struct ConsumerAnswer {
     protocol::ConsumerOpened fields{};
-    int block = -1;   // unless fields.with_block; like the other, the segment's own, to be sent
-    int claims = -1;  // unless shared; and not closed
+    int block = -1;  // as above
 };
 
 struct Regions {
@@ -78,9 +77,11 @@ struct Regions {
     int signals = -1;
     int direct_ro = -1;
     int direct_rw = -1;
+    int claims = -1;
     std::uint64_t control_bytes = 0;
     std::uint64_t signals_bytes = 0;
     std::uint64_t direct_bytes = 0;
+    std::uint64_t claims_bytes = 0;
 };
 
 enum class Ending {

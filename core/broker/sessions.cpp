@@ -130,7 +130,9 @@ void Sessions::attach(Connection& connection, const protocol::Hello& hello) {
     welcome.control_bytes = regions.control_bytes;
     welcome.signals_bytes = regions.signals_bytes;
     welcome.direct_bytes = regions.direct_bytes;
-    const std::array fds{regions.control_ro, regions.signals, regions.direct_ro, rules_.doorbell};
+    welcome.claims_bytes = regions.claims_bytes;
+    const std::array fds{regions.control_ro, regions.signals, regions.direct_ro, rules_.doorbell,
+                         regions.claims};
     answer(connection, request, welcome, fds);
 }
 
@@ -219,7 +221,6 @@ void Sessions::answer_consumer(Connection& connection, std::uint64_t request,
         return refuse(connection, request, consumer.error().code, consumer.error().sentence);
     std::vector<int> fds;
     if (consumer->fields.with_block != 0) fds.push_back(consumer->block);
-    if (consumer->claims >= 0) fds.push_back(consumer->claims);
     answer(connection, request, consumer->fields, fds);
 }
 

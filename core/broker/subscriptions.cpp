@@ -17,12 +17,6 @@ namespace {
 
 constexpr std::uint64_t every_lane_steps = 8 * count_steps_max;
 
-std::uint32_t free_consumer_slot(const Destination& queue) {
-    for (std::uint32_t slot = 1; slot < queue.consumer_slots.size(); ++slot)
-        if (!queue.consumer_slots[slot]) return slot;
-    return 0;
-}
-
 void leave_places(Tables& tables, Lane& lane) noexcept {
     for (const Attachment& attachment : lane.attachments)
         leave_place(*tables.subscriptions[attachment.subscription], attachment.place);
@@ -210,35 +204,14 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
     return opened;
 }
 
-bool Subscriptions::make_claims(Destination& queue) {
-    const std::uint32_t lanes = tables_->control.view().limits.lanes;
-    const Bytes bytes = round_up(claims_bytes(lanes), page_unit);
-    auto charge = queue.heap_consumers.charge(bytes);
-    if (!charge) return false;
-    auto file = make_memory_file("weir-claims", bytes);
-    if (!file) return false;
-    auto mapping = Mapping::map(file->get(), bytes, Access::read_write);
-    if (!mapping) return false;
-    queue.claims_charge = std::move(*charge);
-    queue.claims_fd = std::move(*file);
-    queue.claims_mapping = std::move(*mapping);
-    queue.claims = {queue.claims_mapping.data(), lanes};
-    // relaxed: within a change of all tables (tables_rest).
-    tables_->slot(queue).claims_descriptor.store(shown_descriptor(queue.claims_fd.get()),
-                                                 std::memory_order_relaxed);
-    queue.consumer_slots.assign(shared_consumers_max + 1, false);
-    for (const LaneId id : queue.lanes) show_queue_cursor(*tables_, *tables_->lane(id));
-    return true;
-}
-
-void Subscriptions::drop_claims(Destination& queue) {
-    for (const LaneId id : queue.lanes) accept_cursors(*tables_, *tables_->lane(id));
-    queue.claims = {};
-    // relaxed: as above.
-    tables_->slot(queue).claims_descriptor.store(0, std::memory_order_relaxed);
-    queue.claims_mapping = {};
-    queue.claims_fd.reset();
-    queue.claims_charge = {};
+// K5 of claims.hpp. What the claimant won is decided, and it claims no more.
+void Subscriptions::take_name_off(const Destination& queue, std::uint32_t claimant) {
+    for (const LaneId id : queue.lanes) {
+        // relaxed: nothing is read under it; a cursor that others move on names it no more.
+        const CursorWord word = tables_->claims.cursor(id).load(std::memory_order_relaxed);
+        if (cursor_claimant(word) == claimant)
+            step_off(tables_->claims, id, cursor_position(word), claimant);
+    }
 }
 
 Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& session,
@@ -249,24 +222,14 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_shared(Session& sessi
     const std::uint32_t most = queue.policy.max_consumers;
     if (most != 0 && queue.consumers.size() >= most)
         return fail(destination_is_full(queue.name, "consumers", "max-consumers", most));
-    if (!queue.has_claims() && !make_claims(queue)) {
-        const Bytes bytes = round_up(claims_bytes(tables_->control.view().limits.lanes), page_unit);
-        return fail(heap_is_full(queue.heap_consumers.obstacle(bytes),
-                                 "the first consumer of a queue", bytes));
-    }
     Opened opened;
-    const std::uint32_t number = free_consumer_slot(queue);
-    auto made = number == 0 ? Result<Subscription*, Refused>(fail(
-                                  table_is_full("consumers of one queue", shared_consumers_max)))
-                            : make(session, &queue, queue.name, SubscriptionKind::shared, notes, 0);
-    if (!made) {
-        if (queue.consumers.empty()) drop_claims(queue);
-        return fail(made.error());
-    }
+    auto made = make(session, &queue, queue.name, SubscriptionKind::shared, notes, 0);
+    if (!made) return fail(made.error());
     opened.subscription = *made;
-    (*made)->consumer_slot = number;
-    queue.consumer_slots[number] = true;
+    (*made)->consumer_slot = claimant_of((*made)->slot);
     queue.consumers.push_back((*made)->slot);
+    if (queue.consumers.size() == 1)
+        for (const LaneId id : queue.lanes) show_queue_cursor(*tables_, *tables_->lane(id));
     publish_consumers(queue);
     show(**made, prefetch);
     redelivery_->assign(queue);
@@ -356,11 +319,10 @@ void Subscriptions::close(Subscription& subscription) {
     }
     Destination& queue = *tables_->destinations[subscription.destination];
     redelivery_->gather(queue, subscription);
+    take_name_off(queue, subscription.consumer_slot);
     std::erase(queue.consumers, subscription.slot);
-    queue.consumer_slots[subscription.consumer_slot] = false;
     publish_consumers(queue);
     drop(subscription);
-    if (queue.consumers.empty()) drop_claims(queue);
     redelivery_->assign(queue);
     // What it was woken for, or was about to take, is left to the others.
     tables_->wake_sleepers(queue);

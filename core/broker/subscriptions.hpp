@@ -6,16 +6,17 @@
 //               lanes in its own exchange piece (lane_places.hpp). It is attached to every lane
 //               that matches, and to each later one before that becomes visible
 //   shared      a consumer of a queue: it claims ranges from cursors that all consumers of the
-//               queue move. The cursors stand in `claims`, a memory file that exists while the
-//               queue has a consumer; otherwise the broker keeps them itself
+//               queue move. They stand in `claims` while the queue has a consumer; otherwise the
+//               broker keeps them itself
 //
 // A subscriber gets everything from its subscribing on: on lanes that exist, its cursor is set
 // where they end now; on a lane that comes later, at that lane's very beginning.
 //
 //   U1  a cursor is written by the broker before its consumer can read the lane, and never after
-//   U2  consumer slots of a queue are 1 to 256, each in one hand
-//   U3  claims are charged before they are made, and their positions are copied back before they
-//       are dropped
+//   U2  a claimant's number is its subscription's, so it is in one hand; no cursor names it any
+//       more when it comes into the next one (claims.hpp, K5)
+//   U3  a queue's cursors are in `claims` before its first consumer can be seen, and the broker has
+//       accepted them before the last one is gone
 #ifndef WEIR_CORE_BROKER_SUBSCRIPTIONS_HPP
 #define WEIR_CORE_BROKER_SUBSCRIPTIONS_HPP
 
@@ -65,8 +66,7 @@ private:
     Obstacle attach_topic(Subscription& subscription, Destination& topic);
     void detach(Subscription& subscription);
     void drop(Subscription& subscription);
-    bool make_claims(Destination& queue);
-    void drop_claims(Destination& queue);
+    void take_name_off(const Destination& queue, std::uint32_t claimant);
     void publish_consumers(Destination& destination);
 
     Tables* tables_;

@@ -9,7 +9,7 @@
 //
 //   Session ---- ExchangeBlocks ---- pieces of its producers and consumers
 //      |
-//      +-- Lane ---------- Destination ---- claims (queue with consumers)
+//      +-- Lane ---------- Destination
 //      |     pages, window    |  lanes, consumers, pending redelivery
 //      +-- Subscription ------+
 //
@@ -294,7 +294,7 @@ struct Destination {
     Account direct_consumers;       // pages read back
     Account heap_account;
     Account heap_producers;  // lanes
-    Account heap_consumers;  // subscriptions, claims
+    Account heap_consumers;  // subscriptions
     Charge charge;
     Policy policy;
 
@@ -302,15 +302,9 @@ struct Destination {
     Numbers consumers;  // subscription slots, wildcard ones too
     std::uint32_t producers = 0;
 
-    // A queue's claims, while it has a consumer.
-    Charge claims_charge;
-    Fd claims_fd;
-    Mapping claims_mapping;
-    ClaimsView claims;
-    std::vector<bool> consumer_slots;  // taken, by number; 0 is nobody
-    Deque<Range> pending;              // redelivery, by lane and position
-    std::uint32_t next_consumer = 0;   // whose turn it is
-    bool ranges_wait = false;          // `pending` found no consumer with a free place
+    Deque<Range> pending;             // redelivery, by lane and position
+    std::uint32_t next_consumer = 0;  // whose turn it is
+    bool ranges_wait = false;         // `pending` found no consumer with a free place
 
     WaitingLine line;
     Meter meter;
@@ -323,7 +317,11 @@ struct Destination {
     Bytes read_back_most = 0;         // the largest page that may have to come back from disk
     bool kept = false;                // stays although nobody uses it (policies.hpp)
 
-    bool has_claims() const noexcept { return claims.base != nullptr; }
+    // Its consumers move its cursors, in `claims`. The cursors of a queue without any are the
+    // broker's own.
+    bool shares_cursors() const noexcept {
+        return kind == DestinationKind::queue && !consumers.empty();
+    }
 };
 
 // All sessions of one user, and what those that ended have left.
@@ -388,6 +386,9 @@ struct Tables {
     Fd signals_fd;
     Mapping signals_mapping;
     SignalsView signals;
+    Fd claims_fd;
+    Mapping claims_mapping;
+    ClaimsView claims;
     Fd direct_fd;
     Fd direct_read_only;
     Mapping direct_mapping;
@@ -395,7 +396,7 @@ struct Tables {
 
     Resource direct;
     Resource heap;
-    Account heap_tables{LimitLevel::broker, &heap.root};    // control, signals, these tables
+    Account heap_tables{LimitLevel::broker, &heap.root};    // control, signals, claims, tables
     Account heap_sessions{LimitLevel::broker, &heap.root};  // session objects, exchange
     Charge fixed_charge;
     PageAllocator units;

@@ -87,7 +87,8 @@ Connection::~Connection() {
         return;
     }
     // N2: what these would unmap is not ours in a child. They are forgotten instead.
-    for (Mapping* mapping : {&control_mapping_, &signals_mapping_, &readable_, &writable_})
+    for (Mapping* mapping :
+         {&control_mapping_, &signals_mapping_, &claims_mapping_, &readable_, &writable_})
         new Mapping(std::move(*mapping));
     for (auto& [number, mapping] : blocks_) new Mapping(std::move(mapping));
 }
@@ -134,7 +135,7 @@ Result<void, Error<ConnectError>> Connection::hello(const ConnectOptions& option
         return fail(connect_error_of(refused.code),
                     std::string(protocol::read_text(refused.sentence)));
     protocol::Welcome welcome{};
-    if (!packet->read(welcome) || packet->fds.size() != 4)
+    if (!packet->read(welcome) || packet->fds.size() != 5)
         return fail(ConnectError::layout_differs,
                     "the broker \"" + broker_ +
                         "\" speaks another protocol: use the same build of Weir on both sides");
@@ -147,18 +148,21 @@ Result<void, Error<ConnectError>> Connection::map_regions(const protocol::Welcom
     auto control = map_privately(fds[0], welcome.control_bytes, Access::read_only);
     auto signals = map_privately(fds[1], welcome.signals_bytes, Access::read_write);
     auto direct = map_privately(fds[2], welcome.direct_bytes, Access::read_only);
-    for (const auto* region : {&control, &signals, &direct})
+    auto claims = map_privately(fds[4], welcome.claims_bytes, Access::read_write);
+    for (const auto* region : {&control, &signals, &direct, &claims})
         if (!*region) return fail(ConnectError::system, region->error().sentence);
     if (const char* wrong = ControlView::check(control->data(), control->bytes()))
         return fail(ConnectError::layout_differs,
                     "the broker \"" + broker_ + "\" cannot be used: its region is " + wrong);
     control_mapping_ = std::move(*control);
     signals_mapping_ = std::move(*signals);
+    claims_mapping_ = std::move(*claims);
     readable_ = std::move(*direct);
     control_ = ControlView::of(control_mapping_.data());
     doorbell_ = std::move(fds[3]);
     if (control_.limits.pages > welcome.direct_bytes / page_unit ||
-        signals_bytes(control_.limits.destinations) > welcome.signals_bytes)
+        signals_bytes(control_.limits.destinations) > welcome.signals_bytes ||
+        claims_bytes(control_.limits.lanes, control_.limits.subscriptions) > welcome.claims_bytes)
         return fail(ConnectError::layout_differs,
                     "the broker \"" + broker_ + "\" handed out regions of another size");
     return {};
@@ -170,8 +174,7 @@ PageView Connection::view_of(const Mapping& direct) const noexcept {
 
 // Sends a request and waits for its answer. Answers to requests that were given up do not come: N1.
 template <class Answer, class Request>
-Result<Answer, Error<OpenError>> Connection::ask(Request request, std::uint64_t timeout_ns,
-                                                 std::vector<Fd>* fds) {
+Result<Answer, Error<OpenError>> Connection::ask(Request request, std::uint64_t timeout_ns) {
     if (forked())
         return fail(OpenError::forked,
                     "this session belongs to the process that forked: connect again in the child");
@@ -202,7 +205,6 @@ Result<Answer, Error<OpenError>> Connection::ask(Request request, std::uint64_t 
         return down("answered something else than it was asked");
     // Before the next request: its answer, to another thread, may name what came with this one.
     if (auto kept = keep(answer, packet->fds); !kept) return fail(kept.error());
-    if (fds != nullptr) *fds = std::move(packet->fds);
     return answer;
 }
 
@@ -266,24 +268,16 @@ Result<OpenedConsumer, Error<OpenError>> Connection::open_consumer(const std::st
     protocol::copy_text(request.pattern, pattern);
     request.notes = notes;
     request.prefetch = prefetch;
-    std::vector<Fd> fds;
-    auto answer = ask<protocol::ConsumerOpened>(request, timeout_ns_, &fds);
+    auto answer = ask<protocol::ConsumerOpened>(request, timeout_ns_);
     if (!answer) return fail(answer.error());
     auto piece = piece_of(*answer);
     if (!piece) return fail(piece.error());
-    OpenedConsumer opened{*answer, *piece, {}};
-    if (answer->subscription_kind == SubscriptionKind::shared) {
-        const bool sound = !fds.empty() && answer->notes != 0 && answer->consumer_slot != 0 &&
-                           answer->consumer_slot <= shared_consumers_max &&
-                           answer->claims_bytes >= claims_bytes(control_.limits.lanes);
-        if (!sound) return fail(OpenError::system, "the broker answered without claims");
-        auto claims = map_privately(fds.front(), answer->claims_bytes, Access::read_write);
-        if (!claims) return fail(OpenError::system, claims.error().sentence);
-        opened.claims = std::move(*claims);
-    }
+    if (answer->subscription_kind == SubscriptionKind::shared &&
+        (answer->consumer_slot == 0 || answer->consumer_slot > control_.limits.subscriptions))
+        return fail(OpenError::system, "the broker named a consumer that cannot claim");
     if (answer->destination > control_.limits.destinations)
         return fail(OpenError::system, "the broker named a destination that does not exist");
-    return opened;
+    return OpenedConsumer{*answer, *piece};
 }
 
 // Of an answer.

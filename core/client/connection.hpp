@@ -46,7 +46,6 @@ struct OpenedProducer {
 struct OpenedConsumer {
     protocol::ConsumerOpened answer{};
     ConsumerPiece piece;
-    Mapping claims;  // shared subscriptions only
 };
 
 class Connection {
@@ -83,6 +82,9 @@ public:
 
     const ControlView& control() const noexcept { return control_; }
     SignalsView signals() const noexcept { return {signals_mapping_.data()}; }
+    ClaimsView claims() const noexcept {
+        return {claims_mapping_.data(), control_.limits.lanes, control_.limits.subscriptions};
+    }
     PageView readable() const noexcept { return view_of(readable_); }
     PageView writable() const noexcept { return view_of(writable_); }
     // Maps a page that a producer has entered into this process, if that was not done. Thread safe.
@@ -107,8 +109,7 @@ private:
     Result<void, Error<ConnectError>> map_regions(const protocol::Welcome& welcome,
                                                   std::vector<Fd>& fds);
     template <class Answer, class Request>
-    Result<Answer, Error<OpenError>> ask(Request request, std::uint64_t timeout_ns,
-                                         std::vector<Fd>* fds = nullptr);
+    Result<Answer, Error<OpenError>> ask(Request request, std::uint64_t timeout_ns);
     template <class Answer>
     Result<void, Error<OpenError>> keep(const Answer& answer, std::vector<Fd>& fds);
     Result<ConsumerPiece, Error<OpenError>> piece_of(const protocol::ConsumerOpened& answer);
@@ -128,6 +129,7 @@ private:
 
     Mapping control_mapping_;
     Mapping signals_mapping_;
+    Mapping claims_mapping_;
     Mapping readable_;
     std::mutex regions_mutex_;  // what answers bring; taken last
     Mapping writable_;

@@ -129,7 +129,7 @@ void ConsumerCore::open_new_queues() {
         if (known || slot.kind != DestinationKind::queue || !matches(pattern, name)) continue;
         auto opened = connection->open_consumer(name, notes_at_first(options), options.prefetch);
         // Refused for now: whatever changes next is a reason to try again.
-        if (!opened || opened->answer.destination == 0 || !opened->claims) continue;
+        if (!opened || opened->answer.destination == 0) continue;
         queues.push_back(std::make_unique<QueueSource>(*connection, std::move(*opened), options));
     }
 }

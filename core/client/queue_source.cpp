@@ -45,7 +45,7 @@ QueueSource::QueueSource(Connection& connection, OpenedConsumer opened,
                          const ConsumerOptions& options)
     : connection_(&connection),
       opened_(std::move(opened)),
-      claims_{opened_.claims.data(), connection.control().limits.lanes},
+      claims_(connection.claims()),
       prefetch_(options.prefetch),
       prefetch_bytes_(options.prefetch_bytes),
       notes_most_(std::max(notes_for(options), opened_.answer.notes)),

@@ -179,15 +179,17 @@ Tally MessageCount::count_queue(std::uint32_t destination, const Lanes& lanes) {
     const ControlView& view = *state_.view;
     const DestinationSlot& slot = view.destination(destination);
     Tally depth{shown(slot.pending_messages), shown(slot.pending_bytes)};
+    // Without consumers the broker keeps the cursors.
     ClaimsView claims;
-    const std::uint32_t shown_claims = shown(slot.claims_descriptor);
-    if (shown_claims != 0) {
-        const Mapping* const file = state_.files->map(descriptor_of(shown_claims), "weir-claims");
-        if (file == nullptr || file->bytes() < claims_bytes(view.limits.lanes)) {
+    if (shown(slot.consumers) != 0) {
+        const Limits& limits = view.limits;
+        const Mapping* const file = state_.files->map(
+            static_cast<int>(view.superblock().descriptors.claims), "weir-claims");
+        if (file == nullptr || file->bytes() < claims_bytes(limits.lanes, limits.subscriptions)) {
             all_seen_ = false;
             return depth;
         }
-        claims = {file->data(), view.limits.lanes};
+        claims = {file->data(), limits.lanes, limits.subscriptions};
     }
     for (const WalkedLane* const lane : lanes) {
         const Position accepted = shown(view.lane(lane->lane).queue_cursor);

@@ -9,11 +9,11 @@
 //      client                          broker
 //      hello ------------------------> checks credentials, version, fingerprint
 //            <------------------------ welcome + control (read-only), signals, direct (read-only),
-//            doorbell
+//            doorbell, claims
 //      open_producer ----------------> takes a lane, grants its first page
 //            <------------------------ producer_opened [+ direct (read-write)] [+ exchange block]
 //      open_consumer ----------------> attaches it to every lane
-//            <------------------------ consumer_opened [+ exchange block] [+ claims]
+//            <------------------------ consumer_opened [+ exchange block]
 //      widen_consumer ---------------> copies its piece into a larger one
 //            <------------------------ consumer_opened, as it is now [+ exchange block]
 //      close_..., settle, stop ------> done
@@ -34,7 +34,8 @@ namespace weir::protocol {
 inline constexpr std::uint32_t packet_magic = 0x52494557;  // "WEIR", little endian
 inline constexpr std::uint32_t version = 2;
 inline constexpr std::size_t packet_bytes_max = 1024;
-inline constexpr std::size_t packet_fds_max = 4;
+// An even number: what pads an odd one to whole words would hold one more.
+inline constexpr std::size_t packet_fds_max = 6;
 
 enum class Kind : std::uint32_t {
     hello = 1,
@@ -94,7 +95,7 @@ struct Hello {
     char name[64];   // for people: shown in the statistics
 };
 
-// Descriptors: control (read-only), signals, direct (read-only), doorbell (an eventfd).
+// Descriptors: control (read-only), signals, direct (read-only), doorbell (an eventfd), claims.
 struct Welcome {
     static constexpr Kind kind = Kind::welcome;
     Header header;
@@ -104,6 +105,7 @@ struct Welcome {
     std::uint64_t control_bytes;
     std::uint64_t signals_bytes;
     std::uint64_t direct_bytes;
+    std::uint64_t claims_bytes;
 };
 
 struct Refused {
@@ -156,7 +158,7 @@ struct OpenConsumer {
     std::uint32_t prefetch;    // for the statistics
 };
 
-// Descriptors, in this order: an exchange block if `with_block`, claims if shared.
+// Descriptors: an exchange block if `with_block`.
 struct ConsumerOpened {
     static constexpr Kind kind = Kind::consumer_opened;
     Header header;
@@ -169,7 +171,6 @@ struct ConsumerOpened {
     std::uint64_t block_bytes;
     std::uint32_t with_block;
     std::uint32_t notes;  // shared: notes given
-    std::uint64_t claims_bytes;
     std::uint32_t places;  // exclusive
     std::uint32_t reserved;
 };

@@ -69,8 +69,8 @@ void consume(HandBroker& broker, const ClaimsView& claims, Consumer& self, std::
 TEST(Claims, EachMessageIsTakenOnceWhilePagesAreUsedAgain) {
     ASSERT_TRUE(register_barrier());
     HandBroker broker(16);
-    std::vector<std::uint64_t> memory(claims_bytes(256) / 8);
-    const ClaimsView claims{reinterpret_cast<std::byte*>(memory.data()), 256};
+    std::vector<std::uint64_t> memory(claims_bytes(256, 256) / 8);
+    const ClaimsView claims{reinterpret_cast<std::byte*>(memory.data()), 256, 256};
     claims.cursor(0).store(cursor_word(position_first, 0), std::memory_order_release);
     ASSERT_TRUE(broker.grant());
 

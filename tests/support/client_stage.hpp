@@ -55,13 +55,13 @@ public:
         direct_ = make_memory_file("stage-direct", direct_bytes).value();
         signals_ = make_memory_file("stage-signals", limits.signals_bytes).value();
         block_ = make_memory_file("stage-exchange", block_bytes).value();
-        claims_ = make_memory_file("stage-claims", claims_bytes(limits.lanes)).value();
+        claims_ = make_memory_file("stage-claims", limits.claims_bytes).value();
         direct_memory_ = Mapping::map(direct_.get(), direct_bytes, Access::read_write).value();
         signals_memory_ =
             Mapping::map(signals_.get(), limits.signals_bytes, Access::read_write).value();
         block_memory_ = Mapping::map(block_.get(), block_bytes, Access::read_write).value();
         claims_memory_ =
-            Mapping::map(claims_.get(), claims_bytes(limits.lanes), Access::read_write).value();
+            Mapping::map(claims_.get(), limits.claims_bytes, Access::read_write).value();
         doorbell_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
         lay_out(lanes, page_bytes / page_unit);
         control_.publish();
@@ -111,7 +111,10 @@ public:
         return {direct_memory_.data(), control_.view().pages(), control_.view().limits.pages};
     }
     SignalsView signals() { return {signals_memory_.data()}; }
-    ClaimsView claims() { return {claims_memory_.data(), control_.view().limits.lanes}; }
+    ClaimsView claims() {
+        const Limits& limits = control_.view().limits;
+        return {claims_memory_.data(), limits.lanes, limits.subscriptions};
+    }
     // The last consumer's piece, the last producer's cell.
     ConsumerPiece piece() { return piece_; }
     int widened() const { return widened_; }
@@ -176,8 +179,9 @@ private:
                 welcome.control_bytes = control_.bytes();
                 welcome.signals_bytes = signals_memory_.bytes();
                 welcome.direct_bytes = direct_memory_.bytes();
+                welcome.claims_bytes = claims_memory_.bytes();
                 const int fds[] = {control_.read_only_fd(), signals_.get(), direct_.get(),
-                                   doorbell_.get()};
+                                   doorbell_.get(), claims_.get()};
                 static_cast<void>(protocol::send_message(socket.get(), welcome, head.request, fds));
             } else if (head.kind == protocol::Kind::open_producer) {
                 protocol::ProducerOpened answer{};
@@ -222,7 +226,6 @@ private:
             place(queue ? shared_piece_bytes(request.notes) : exclusive_piece_bytes(answer.places));
         answer.block_bytes = block_bytes;
         answer.with_block = with_block;
-        answer.claims_bytes = queue ? claims_memory_.bytes() : 0;
         piece_ = {block_memory_.data() + answer.block_offset, answer.notes, answer.places};
         for (std::uint32_t id = 0; id < answer.places; ++id) {
             piece_.place(id).cursor.store(position_first + page_header_bytes,
@@ -232,7 +235,6 @@ private:
         opened_ = answer;
         std::vector<int> fds;
         if (with_block != 0) fds.push_back(block_.get());
-        if (queue) fds.push_back(claims_.get());
         static_cast<void>(
             protocol::send_message(socket.get(), answer, request.header.request, fds));
     }

@@ -350,6 +350,7 @@ public:
             Mapping::map(regions.control_ro, regions.control_bytes, Access::read_only).value();
         signals_ = Mapping::map(regions.signals, regions.signals_bytes, Access::read_write).value();
         direct_ = Mapping::map(regions.direct_rw, regions.direct_bytes, Access::read_write).value();
+        claims_ = Mapping::map(regions.claims, regions.claims_bytes, Access::read_write).value();
         shared.control = ControlView::of(control_.data());
         shared.signals = {signals_.data()};
         shared.pages = {direct_.data(), shared.control.pages(), shared.control.limits.pages};
@@ -388,9 +389,8 @@ public:
         made.piece = {
             block(session, fields.block, fields.block_bytes, answer.block) + fields.block_offset,
             fields.notes};
-        claims_.push_back(std::make_unique<Mapping>(
-            Mapping::map(answer.claims, fields.claims_bytes, Access::read_write).value()));
-        made.claims = {claims_.back()->data(), shared.control.limits.lanes};
+        made.claims = {claims_.data(), shared.control.limits.lanes,
+                       shared.control.limits.subscriptions};
         return made;
     }
 
@@ -476,8 +476,8 @@ private:
     Mapping control_;
     Mapping signals_;
     Mapping direct_;
+    Mapping claims_;
     std::map<std::pair<std::uint64_t, std::uint32_t>, std::unique_ptr<Mapping>> blocks_;
-    std::vector<std::unique_ptr<Mapping>> claims_;
 };
 
 }  // namespace weir::test

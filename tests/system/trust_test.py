@@ -20,7 +20,7 @@ def header(kind, request=1, magic=MAGIC):
     return struct.pack("<IIQ", magic, kind, request)
 
 
-def hello(version=1, fingerprint=0):
+def hello(version=2, fingerprint=0):
     return header(HELLO) + struct.pack("<IIQQ64s", version, os.getpid(), fingerprint, 0, b"test")
 
 

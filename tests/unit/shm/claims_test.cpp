@@ -19,8 +19,8 @@ constexpr std::uint32_t ann = 1;
 constexpr std::uint32_t bob = 2;
 
 struct ClaimsStage {
-    std::vector<std::uint64_t> memory = std::vector<std::uint64_t>(claims_bytes(lanes) / 8);
-    ClaimsView view{reinterpret_cast<std::byte*>(memory.data()), lanes};
+    std::vector<std::uint64_t> memory = std::vector<std::uint64_t>(claims_bytes(lanes, 8) / 8);
+    ClaimsView view{reinterpret_cast<std::byte*>(memory.data()), lanes, 8};
 
     void set(Position position, std::uint32_t claimant) {
         view.cursor(lane).store(cursor_word(position, claimant));
@@ -95,6 +95,50 @@ TEST(Claims, ANoteIsAClaimOnlyIfCursorOrWonOrItselfSaysSo) {
         stage.view.won(ann).store(c.won);
         EXPECT_EQ(is_claim(stage.view, lane, to, ann, c.confirmed), c.claim) << c.died_behind;
     }
+}
+
+TEST(Claims, PositionLaneAndClaimantComeBackFromTheEdgesOfTheirFields) {
+    for (const Position position :
+         {Position{0}, position_first, position_limit / 2, position_limit - 8}) {
+        for (const std::uint32_t low :
+             {0u, 1u, 255u, 4095u, 4096u, 8192u, lanes_max - 1, claimant_of(lanes_max - 1)}) {
+            const CursorWord word = cursor_word(position, low);
+            EXPECT_EQ(cursor_position(word), position) << low;
+            EXPECT_EQ(cursor_claimant(word), low) << position;
+            EXPECT_EQ(won_word(position, low), word) << "the same fields";
+            EXPECT_NE(cursor_word(position + 8, low), word);
+        }
+    }
+}
+
+TEST(Claims, TheHighestNumbersClaimInTheHighestLaneAndAreKnownAsWinners) {
+    std::vector<std::uint64_t> memory(claims_bytes(lanes_max, lanes_max) / 8);
+    const ClaimsView view{reinterpret_cast<std::byte*>(memory.data()), lanes_max, lanes_max};
+    constexpr LaneId top = lanes_max - 1;
+    constexpr std::uint32_t last = claimant_of(lanes_max - 1);
+    const Position from = position_limit - 64;
+    view.cursor(top).store(cursor_word(from, 0));
+    ASSERT_EQ(move_cursor(view, top, cursor_word(from, 0), from + 8, last), ClaimOutcome::won);
+    EXPECT_TRUE(is_claim(view, top, from + 8, last, false));
+    ASSERT_EQ(move_cursor(view, top, cursor_word(from + 8, last), from + 16, last - 1),
+              ClaimOutcome::won);
+    EXPECT_TRUE(is_claim(view, top, from + 8, last, false)) << "it is recorded";
+    EXPECT_TRUE(is_claim(view, top, from + 16, last - 1, false));
+    EXPECT_FALSE(is_claim(view, top, from + 16, last, false));
+    EXPECT_FALSE(is_claim(view, top, from + 8, last - 1, false));
+    EXPECT_EQ(&view.won(last) + 8, reinterpret_cast<std::atomic<std::uint64_t>*>(
+                                       memory.data() + lanes_max + (last + 1) * 8))
+        << "inside the region";
+}
+
+// A word that a liar wrote names a claimant that there is not.
+TEST(Claims, AClaimantThatCannotBeIsNotRecorded) {
+    ClaimsStage stage;
+    const std::vector<std::uint64_t> before = stage.memory;
+    stage.set(4160, 9);
+    ASSERT_EQ(move_cursor(stage.view, lane, stage.cursor(), 4232, ann), ClaimOutcome::won);
+    stage.set(0, 0);
+    EXPECT_EQ(stage.memory, before);
 }
 
 class SharedLane : public ::testing::Test {

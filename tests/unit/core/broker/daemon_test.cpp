@@ -109,12 +109,13 @@ TEST_F(DaemonTest, AWelcomeHandsOverRegionsThatCanBeMapped) {
     ASSERT_TRUE(packet);
     protocol::Welcome welcome{};
     ASSERT_TRUE(packet->read(welcome));
-    ASSERT_EQ(packet->fds.size(), 4u);
+    ASSERT_EQ(packet->fds.size(), 5u);
     EXPECT_TRUE(Mapping::map(packet->fds[0].get(), welcome.control_bytes, Access::read_only));
     EXPECT_FALSE(Mapping::map(packet->fds[0].get(), welcome.control_bytes, Access::read_write));
     EXPECT_TRUE(Mapping::map(packet->fds[1].get(), welcome.signals_bytes, Access::read_write));
     EXPECT_TRUE(Mapping::map(packet->fds[2].get(), welcome.direct_bytes, Access::read_only));
     EXPECT_FALSE(Mapping::map(packet->fds[2].get(), welcome.direct_bytes, Access::read_write));
+    EXPECT_TRUE(Mapping::map(packet->fds[4].get(), welcome.claims_bytes, Access::read_write));
 }
 
 TEST_F(DaemonTest, ASecondBrokerOfTheNameIsRefusedAndTheFirstGoesOn) {

@@ -21,7 +21,8 @@ namespace weir::broker {
 class FakeMemory final : public MemoryHalf {
 public:
     Regions regions() const override {
-        return {region_.get(), region_.get(), region_.get(), region_.get(), 4096, 4096, 4096};
+        return {region_.get(), region_.get(), region_.get(), region_.get(), region_.get(),
+                4096,          4096,          4096,          4096};
     }
     Result<std::uint32_t, Refused> open_session(const Evidence& evidence) override {
         if (refuse_sessions) return fail(protocol::Refusal::limit_reached, "no session is left");
@@ -50,7 +51,8 @@ public:
     Result<ConsumerAnswer, Refused> open_consumer(std::uint32_t, std::string_view, std::uint32_t,
                                                   std::uint32_t) override {
         ConsumerAnswer answer;
-        answer.claims = region_.get();
+        answer.fields.with_block = 1;
+        answer.block = Fd(::eventfd(0, EFD_CLOEXEC));
         return answer;
     }
     Result<ConsumerAnswer, Refused> widen_consumer(std::uint32_t session,

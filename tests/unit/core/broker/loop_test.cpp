@@ -142,7 +142,7 @@ TEST_F(LoopTest, ASessionLivesFromHelloToBye) {
     start();
     Client client(path_);
     ASSERT_TRUE(client.hello());
-    EXPECT_EQ(client.descriptors.size(), 4u);
+    EXPECT_EQ(client.descriptors.size(), 5u);
     protocol::OpenProducer open{};
     protocol::copy_text(open.destination, "queue://orders");
     EXPECT_TRUE(client.ask<protocol::ProducerOpened>(open));
@@ -263,7 +263,7 @@ TEST_F(LoopTest, ADoorbellInHostileHandsNeitherBlocksNorSpinsTheLoop) {
     start();
     Client client(path_);
     ASSERT_TRUE(client.hello());
-    ASSERT_EQ(client.descriptors.size(), 4u);
+    ASSERT_EQ(client.descriptors.size(), 5u);
     const int shared = client.descriptors[3].get();
     ASSERT_EQ(::fcntl(shared, F_SETFL, 0), 0);  // reading waits from here on
     for (int turn = 0; turn < 2000; ++turn) {

@@ -166,7 +166,7 @@ protected:
     std::unique_ptr<Sessions> sessions_;
 };
 
-TEST_F(SessionsTest, AHelloThatPassesIsWelcomedWithFourDescriptors) {
+TEST_F(SessionsTest, AHelloThatPassesIsWelcomedWithFiveDescriptors) {
     Fd client;
     const ConnectionId id = connect(client);
     sessions_->received(id, packet_of(good_hello(), 5), false);
@@ -175,7 +175,7 @@ TEST_F(SessionsTest, AHelloThatPassesIsWelcomedWithFourDescriptors) {
     ASSERT_TRUE(packet.read(welcome));
     EXPECT_EQ(welcome.header.request, 5u);
     EXPECT_EQ(welcome.session, 1u);
-    EXPECT_EQ(packet.fds.size(), 4u);
+    EXPECT_EQ(packet.fds.size(), 5u);
     EXPECT_EQ(memory_.last_evidence.pid, static_cast<std::uint32_t>(::getpid()));
     EXPECT_EQ(memory_.last_evidence.uid, ::getuid());
     EXPECT_EQ(memory_.last_evidence.name, "test");
@@ -288,7 +288,7 @@ TEST_F(SessionsTest, RequestsAreAnsweredWithTheirNumberAndDescriptors) {
     EXPECT_EQ(packet.fds.size(), 2u);
     EXPECT_TRUE(memory_.was_called("producer 0 queue://orders"));
     sessions_->received(id, packet_of(protocol::OpenConsumer{}), false);
-    EXPECT_EQ(answer(client).fds.size(), 1u);  // claims only
+    EXPECT_EQ(answer(client).fds.size(), 1u);  // the block
     sessions_->received(id, packet_of(protocol::CloseProducer{}), false);
     EXPECT_EQ(answer(client).header()->kind, protocol::Kind::done);
     sessions_->received(id, packet_of(protocol::Settle{}), false);

@@ -87,14 +87,53 @@ TEST(Subscriptions, AQueueKeepsItsPlaceWhenItsLastConsumerLeaves) {
     EXPECT_EQ(second.take_all(), (Texts{"2", "3"}));
 }
 
-TEST(Subscriptions, AQueueTakesSoManyConsumersAndSaysSo) {
+TEST(Subscriptions, AQueueTakesAsManyConsumersAsTheBrokerHasAndEachOneWins) {
     SegmentStage stage(4 << 20, 64 << 20);
     const std::uint32_t session = stage.session();
-    for (std::uint32_t number = 1; number <= shared_consumers_max; ++number)
-        ASSERT_EQ(stage.worker(session, "queue://q", 1).self, number);
-    auto refused = stage.segment->open_consumer(session, "queue://q", 1, 1);
-    ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code, protocol::Refusal::limit_reached);
+    TestProducer producer = stage.producer(session, "queue://q");
+    TestWorker last;
+    for (std::uint32_t number = 1; number <= 1000; ++number) {
+        last = stage.worker(session, "queue://q", 1);
+        ASSERT_EQ(last.self, number);
+        ASSERT_TRUE(producer.send(std::to_string(number)));
+        ASSERT_EQ(last.take(producer.lane), Texts{std::to_string(number)});
+    }
+    EXPECT_EQ(cursor_claimant(last.claims.cursor(producer.lane).load()), 1000u);
+    EXPECT_EQ(stage.books(producer.destination).depth_messages.load(), 1000u) << "in their hands";
+}
+
+// K5. The number of a consumer that is gone is the next one's, of another queue too: what names it
+// still must not displace what that one dies in.
+TEST(Subscriptions, ANumberThatChangesHandsIsNamedByNoCursorOfItsLastOwner) {
+    for (const char* place : {"queue://old", "queue://new"}) {
+        SegmentStage stage;
+        TestProducer old_lane = stage.producer(stage.session(), "queue://old");
+        TestProducer new_lane = stage.producer(stage.session(), place);
+        ASSERT_TRUE(old_lane.send("0"));
+        ASSERT_TRUE(new_lane.send("1"));
+        const std::uint32_t session = stage.session();
+        TestWorker gone = stage.worker(session, "queue://old");
+        TestWorker stays = stage.worker(stage.session(), "queue://old");
+        ASSERT_EQ(gone.take(old_lane.lane), Texts{"0"});
+        gone.acknowledge_all();
+        stage.segment->end_session(session, Ending::died);
+        EXPECT_EQ(cursor_claimant(stays.claims.cursor(old_lane.lane).load()), 0u);
+
+        const std::uint32_t heir_session = stage.session();
+        TestWorker heir = stage.worker(heir_session, place);
+        ASSERT_EQ(heir.self, gone.self);
+        ASSERT_EQ(heir.take(new_lane.lane), Texts{"1"});
+        heir.piece.note(0).confirmed.store(0);  // it died before that
+        TestWorker other = stage.worker(stage.session(), place);
+        ASSERT_TRUE(new_lane.send("2"));
+        ASSERT_EQ(other.take(new_lane.lane), Texts{"2"});
+        ASSERT_TRUE(old_lane.send("3"));
+        ASSERT_EQ(stays.take(old_lane.lane), Texts{"3"});
+        stage.segment->end_session(heir_session, Ending::died);
+        EXPECT_EQ(stage.books(new_lane.destination).depth_messages.load(),
+                  new_lane.destination == old_lane.destination ? 3u : 2u)
+            << "what the heir died in waits to be delivered again";
+    }
 }
 
 // A subscriber that lies keeps or skips its own messages and nobody else's.
