@@ -8,7 +8,7 @@
 
 namespace weir::broker {
 
-// First fit; blocks have at most a few hundred grains.
+// First fit in a block; blocks have at most a few hundred grains.
 bool ExchangeBlocks::take_from(std::uint32_t number, Bytes bytes, Piece& piece) {
     Block& block = blocks_[number];
     const std::size_t grains = round_up(bytes, grain) / grain;
@@ -30,7 +30,8 @@ bool ExchangeBlocks::take_from(std::uint32_t number, Bytes bytes, Piece& piece) 
 
 Result<Piece, NoPiece> ExchangeBlocks::take(Bytes bytes) {
     Piece taken;
-    for (std::uint32_t number = 0; number < blocks_.size(); ++number)
+    // From the newest on: a session that opens thousands has filled the older ones.
+    for (auto number = static_cast<std::uint32_t>(blocks_.size()); number-- > 0;)
         if (take_from(number, bytes, taken)) return taken;
 
     const Bytes block_bytes = next_block_bytes(blocks_.size(), bytes);

@@ -70,10 +70,11 @@ bool Flow::turn() {
         outcome->is_write ? written(*outcome) : back_.answered(*outcome);
     for (const auto& [extent, bytes] : tables_->copies_freed) store_->release(extent, bytes);
     tables_->copies_freed.clear();
-    for (const auto& lane : tables_->lanes)
-        if (lane && lane->anything_out()) serve(*lane);
+    if (anything_out_)
+        for (const auto& lane : tables_->lanes)
+            if (lane && lane->anything_out()) serve(*lane);
     push_out();
-    keep_room();
+    if (anything_out_) keep_room();
     tables_->direct.consumers.set_asks(back_.take_refused());
     publish();
     return more;
@@ -107,6 +108,8 @@ std::vector<Lane*> Flow::lanes_in_use() const {
 // F5. The largest piece that somebody waits for although so much is free.
 Bytes Flow::find_piece_lacking() {
     Bytes most = back_.take_piece_lacking();
+    if ((tables_->hunger & static_cast<std::uint32_t>(Tables::Hunger::waiting_lanes)) == 0)
+        return most;
     for (const auto& lane : tables_->lanes)
         if (lane && lane->waiting) most = std::max(most, lane->piece_lacking);
     return most;
@@ -126,7 +129,9 @@ void Flow::push_out() {
     else if (piece_lacking_ > leaving_)
         push_out(lanes_in_use(), piece_lacking_ - leaving_);
     any_on_ = on || piece_lacking_ != 0;
-    each_.resize(tables_->destinations.size());
+    // A mark of its own is somebody's choice.
+    each_.resize(tables_->policies.empty() ? 0 : tables_->destinations.size());
+    if (each_.empty()) return;
     for (const auto& destination : tables_->destinations)
         if (destination) push_out(*destination, each_[destination->slot]);
 }
@@ -266,6 +271,7 @@ Bytes Flow::push_out(Lane& lane, Bytes wanted) {
 
     std::vector<Page> out = take_out(*tables_, lane, stretch->first, last);
     if (out.empty()) return 0;
+    anything_out_ = true;
     Destination& destination = tables_->destination_of(lane);
     for (const Page& page : out)
         destination.read_back_most = std::max(destination.read_back_most, page.bytes());
@@ -427,11 +433,11 @@ void Flow::show_activity(io::Trouble trouble) {
 
 void Flow::publish() {
     const io::SpillSpace& space = store_->space();
-    const bool anything =
-        std::any_of(tables_->lanes.begin(), tables_->lanes.end(),
-                    [](const auto& lane) { return lane && lane->anything_out(); });
+    anything_out_ =
+        anything_out_ && std::any_of(tables_->lanes.begin(), tables_->lanes.end(),
+                                     [](const auto& lane) { return lane && lane->anything_out(); });
     // A consumer that passes a page is what reading back waits for.
-    tables_->set_hungry(Tables::Hunger::pages_on_disk, anything);
+    tables_->set_hungry(Tables::Hunger::pages_on_disk, anything_out_);
     const io::Trouble trouble = space.trouble();
     tables_->disk_reason = any_on_ ? reason_of(trouble) : WaitReason::none;
     tell(trouble);

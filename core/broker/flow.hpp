@@ -93,6 +93,8 @@ private:
     std::vector<Switch> each_;  // by destination
     bool any_on_ = false;
     Bytes piece_lacking_ = 0;  // this turn
+    // Pages left memory, and not all are known to be back: no turn looks for them otherwise.
+    bool anything_out_ = false;
     io::Trouble told_ = io::Trouble::none;
     std::uint64_t told_ns_ = 0;
     io::SpillCounts counted_;  // when the rates were taken last

@@ -11,6 +11,15 @@ std::uint32_t wider_places(const Subscription& subscription) noexcept {
     return static_cast<std::uint32_t>(subscription.places.size());
 }
 
+// The places from `first` on, in the lanes of one topic.
+void show_places(const Tables& tables, const Destination& topic, const Subscription& subscription,
+                 std::uint32_t first) {
+    for (const LaneId id : topic.lanes)
+        for (const Attachment& attachment : tables.lane(id)->attachments)
+            if (attachment.subscription == subscription.slot && attachment.place >= first)
+                show_place(subscription, attachment, id);
+}
+
 }  // namespace
 
 Result<std::uint32_t, Obstacle> take_place(Tables& tables, Subscription& subscription) {
@@ -74,13 +83,12 @@ void widen_places(Tables& tables, Subscription& subscription) {
     tables.sessions[subscription.session]->blocks.give_back(subscription.place);
     subscription.place = std::exchange(subscription.wider, {});
     subscription.piece = wider;
-    for (const auto& destination : tables.destinations) {
-        if (!destination || destination->kind != DestinationKind::topic) continue;
-        for (const LaneId id : destination->lanes)
-            for (const Attachment& attachment : tables.lane(id)->attachments)
-                if (attachment.subscription == subscription.slot && attachment.place >= had)
-                    show_place(subscription, attachment, id);
+    if (subscription.destination != nobody) {
+        show_places(tables, *tables.destinations[subscription.destination], subscription, had);
+        return;
     }
+    for (const auto& topic : tables.destinations)
+        if (topic) show_places(tables, *topic, subscription, had);
 }
 
 }  // namespace weir::broker

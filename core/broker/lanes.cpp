@@ -201,7 +201,7 @@ void Lanes::close(Lane& lane) {
     tables_->slot(destination).producers.store(destination.producers, std::memory_order_relaxed);
     tables_->control.session(session.slot)
         .lanes.store(static_cast<std::uint32_t>(session.lanes.size()), std::memory_order_relaxed);
-    find_ending(lane);
+    if (!find_ending(lane)) unfinished_.push_back(lane.id);
     // A producer may have died between its last record and telling anybody.
     tables_->mark_ready(lane);
     tables_->wake_sleepers(destination);
@@ -241,10 +241,10 @@ bool Lanes::find_ending(Lane& lane) {
 }
 
 bool Lanes::finish_closing() {
-    for (const auto& lane : tables_->lanes)
-        if (lane && lane->state == SlotState::closed && !lane->ending_known)
-            return !find_ending(*lane) || true;  // one a turn
-    return false;
+    if (unfinished_.empty()) return false;
+    // One a turn. None of them is handed on or ends before its ending is known.
+    if (find_ending(*tables_->lane(unfinished_.back()))) unfinished_.pop_back();
+    return true;
 }
 
 bool Lanes::may_end(Lane& lane) const {

@@ -69,6 +69,7 @@ private:
     Tables* tables_;
     Grants* grants_;
     Subscriptions* subscriptions_;
+    std::vector<LaneId> unfinished_;  // closed, and where they end is not found yet
 };
 
 }  // namespace weir::broker

@@ -147,12 +147,14 @@ void Redelivery::write(Subscription& consumer, Range range) {
 // Ranges that found no place are assigned when a consumer is done with another: it has to ring
 // then.
 void Redelivery::note_waiting(Destination& queue) {
-    queue.ranges_wait = !queue.pending.empty() && !queue.consumers.empty();
+    tables_->show_ranges(queue);
+    const bool wait = !queue.pending.empty() && !queue.consumers.empty();
+    if (wait == queue.ranges_wait) return;
+    queue.ranges_wait = wait;
     const bool any = std::any_of(
         tables_->destinations.begin(), tables_->destinations.end(),
         [](const auto& destination) { return destination && destination->ranges_wait; });
     tables_->set_hungry(Tables::Hunger::pending_ranges, any);
-    tables_->show_ranges(queue);
 }
 
 bool Redelivery::assign(Destination& queue) {

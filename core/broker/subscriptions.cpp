@@ -179,15 +179,14 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
         return fail(destination_is_full(topic->name, "consumers", "max-consumers", most));
     Opened opened;
     std::vector<Destination*> topics;
-    std::size_t lanes = 0;
-    for (const auto& destination : tables_->destinations) {
-        if (!destination || destination->kind != DestinationKind::topic) continue;
-        const bool meant =
-            topic != nullptr ? destination.get() == topic : matches(pattern, destination->name);
-        if (!meant) continue;
-        topics.push_back(destination.get());
-        lanes += destination->lanes.size();
+    if (topic != nullptr) topics.push_back(topic);
+    for (std::size_t slot = 0; topic == nullptr && slot < tables_->destinations.size(); ++slot) {
+        Destination* const one = tables_->destinations[slot].get();
+        if (one != nullptr && one->kind == DestinationKind::topic && matches(pattern, one->name))
+            topics.push_back(one);
     }
+    std::size_t lanes = 0;
+    for (const Destination* const one : topics) lanes += one->lanes.size();
     const auto places = std::max(places_least, static_cast<std::uint32_t>(round_up(lanes, 8)));
     auto made = make(session, topic, pattern, SubscriptionKind::exclusive, 0, places);
     if (!made) return fail(made.error());
@@ -276,23 +275,27 @@ Result<void, Refused> Subscriptions::widen(Subscription& subscription, std::uint
 }
 
 void Subscriptions::detach(Subscription& subscription) {
-    for (const auto& destination : tables_->destinations) {
-        if (!destination) continue;
-        if (std::erase(destination->consumers, subscription.slot) == 0) continue;
-        publish_consumers(*destination);
-        for (const LaneId id : destination->lanes) {
-            Lane& lane = *tables_->lane(id);
-            const auto at = std::find_if(
-                lane.attachments.begin(), lane.attachments.end(),
-                [&](const Attachment& one) { return one.subscription == subscription.slot; });
-            if (at == lane.attachments.end()) continue;
-            count_forward(tables_->pages, lane, everything, count_steps_max);
-            accept_cursors(*tables_, lane);
-            at->counted = count_before(tables_->pages, lane, at->counted, at->cursor);
-            destination->ended.messages_out += at->messages_out();
-            lane.attachments.erase(at);
-            collect(*tables_, lane);
-        }
+    if (subscription.destination != nobody)
+        return detach_from(*tables_->destinations[subscription.destination], subscription);
+    for (const auto& destination : tables_->destinations)
+        if (destination) detach_from(*destination, subscription);
+}
+
+void Subscriptions::detach_from(Destination& topic, const Subscription& subscription) {
+    if (std::erase(topic.consumers, subscription.slot) == 0) return;
+    publish_consumers(topic);
+    for (const LaneId id : topic.lanes) {
+        Lane& lane = *tables_->lane(id);
+        const auto at = std::find_if(
+            lane.attachments.begin(), lane.attachments.end(),
+            [&](const Attachment& one) { return one.subscription == subscription.slot; });
+        if (at == lane.attachments.end()) continue;
+        count_forward(tables_->pages, lane, everything, count_steps_max);
+        accept_cursors(*tables_, lane);
+        at->counted = count_before(tables_->pages, lane, at->counted, at->cursor);
+        topic.ended.messages_out += at->messages_out();
+        lane.attachments.erase(at);
+        collect(*tables_, lane);
     }
 }
 

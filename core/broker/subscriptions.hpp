@@ -65,6 +65,7 @@ private:
                     Position cursor, Session& holder);
     Obstacle attach_topic(Subscription& subscription, Destination& topic);
     void detach(Subscription& subscription);
+    void detach_from(Destination& topic, const Subscription& subscription);
     void drop(Subscription& subscription);
     void take_name_off(const Destination& queue, std::uint32_t claimant);
     void publish_consumers(Destination& destination);
