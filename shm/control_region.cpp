@@ -24,6 +24,8 @@ namespace bip = boost::interprocess;
 constexpr std::uint64_t superblock_bytes = 4096;
 constexpr std::uint64_t table_alignment = 4096;
 constexpr std::uint32_t users_max = 64;
+constexpr std::uint64_t heap_before_slots = 29 * 512 * 1024;
+constexpr std::uint64_t heap_per_slot = 13 * 512;
 constexpr std::uint64_t heap_headers =
     64 * 1024;  // what the managed heap keeps for itself, generously
 
@@ -47,10 +49,14 @@ Limits limits_for(std::uint64_t direct_bytes, std::uint64_t heap_bytes,
     limits.heap_bytes = heap_bytes;
     limits.largest_message = largest_message;
     limits.pages = direct_bytes / page_unit;
-    const std::uint64_t lanes = std::clamp<std::uint64_t>(heap_bytes / (16 * 1024), 256, lanes_max);
+    const std::uint64_t each =
+        (heap_bytes - std::min(heap_bytes, heap_before_slots)) / heap_per_slot;
+    const std::uint64_t lanes =
+        std::clamp<std::uint64_t>(std::max(heap_bytes / (16 * 1024), each), 256, lanes_max);
     limits.lanes = static_cast<std::uint32_t>(lanes / 8 * 8);
-    limits.destinations = limits.lanes / 4;
-    limits.subscriptions = limits.lanes / 2;
+    const auto slots = static_cast<std::uint32_t>(std::min<std::uint64_t>(each, limits.lanes));
+    limits.destinations = std::max(slots, limits.lanes / 4);
+    limits.subscriptions = std::max(slots, limits.lanes / 2);
     limits.sessions = limits.lanes / 2;
     limits.users = std::min(limits.sessions, users_max);
     limits.signals_bytes = signals_bytes(limits.destinations);

@@ -17,9 +17,10 @@
 namespace weir {
 
 // Table lengths for a broker with this much memory, and the bytes of `control` they need. Formula:
-// a lane slot per 16 KiB of heap-like memory (256 to 4096), a quarter of that many destinations and
-// subscriptions half as many, so that full tables leave most of the heap-like memory to exchanges
-// and claims.
+// a lane per 16 KiB of heap-like memory (256 to `lanes_max`), a quarter as many destinations, half
+// as many subscriptions and sessions. Beyond 14.5 MiB, so that a broker of the usual 16 MiB pays
+// for no more than that, at least one of each but the sessions per 6.5 KiB: the slots take 1.6 KiB
+// of it, and the rest is for a queue with one producer and one consumer.
 Limits limits_for(std::uint64_t direct_bytes, std::uint64_t heap_bytes,
                   std::uint64_t largest_message);
 

@@ -119,6 +119,15 @@ TEST(Limits, GrowWithHeapLikeMemoryAndStayInTheirFields) {
     EXPECT_EQ(small.lanes, 256u);
     EXPECT_EQ(large.lanes, lanes_max);
     EXPECT_EQ(large.lanes % 8, 0u);
+    EXPECT_GE(small.destinations, 64u);
+    EXPECT_GE(small.subscriptions, 128u);
+    const Limits usual = limits_for(1 << 20, 16 << 20, 1 << 18);
+    EXPECT_EQ(usual.lanes, 1024u);
+    EXPECT_EQ(usual.destinations, 256u) << "it pays for no more";
+    const Limits many = limits_for(1 << 20, 80 << 20, 1 << 18);
+    EXPECT_GE(many.destinations, 10'000u);
+    EXPECT_GE(many.lanes, 10'000u);
+    EXPECT_GE(many.subscriptions, 10'000u);
     EXPECT_EQ(small.pages, 256u);
 }
 
