@@ -170,7 +170,7 @@ struct ConsumerOpened {
     std::uint32_t block_offset;  // of the ConsumerCell in it
     std::uint64_t block_bytes;
     std::uint32_t with_block;
-    std::uint32_t notes;  // shared: notes given
+    std::uint32_t notes;   // shared: notes given
     std::uint32_t places;  // exclusive
     std::uint32_t reserved;
 };

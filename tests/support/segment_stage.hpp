@@ -418,10 +418,7 @@ public:
     }
 
     // Unmaps what clients see beside the regions: those made before must not be used any more.
-    void forget_clients() {
-        blocks_.clear();
-        claims_.clear();
-    }
+    void forget_clients() { blocks_.clear(); }
 
     // Turns until there is nothing to do, at most so many.
     void settle_turns(int most = 64) {
