@@ -13,7 +13,7 @@ PAGE = 4096
 
 class ManyDestinationsTest(SystemTest):
     def hold(self, scheme):
-        broker = self.broker("--direct", "64M", "--heap", "128M", "--spill-dir", "none")
+        broker = self.broker("--direct", "160M", "--heap", "128M", "--spill-dir", "none")
         before = broker.stat()
         process = subprocess.Popen([MANY_DESTINATIONS, f"{scheme}://many.", str(COUNT)],
                                    env={**os.environ, "WEIR_NAME": broker.name},

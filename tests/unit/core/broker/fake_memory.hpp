@@ -52,7 +52,7 @@ public:
                                                   std::uint32_t) override {
         ConsumerAnswer answer;
         answer.fields.with_block = 1;
-        answer.block = Fd(::eventfd(0, EFD_CLOEXEC));
+        answer.block = region_.get();
         return answer;
     }
     Result<ConsumerAnswer, Refused> widen_consumer(std::uint32_t session,
