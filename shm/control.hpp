@@ -198,7 +198,7 @@ struct DestinationSlot {
     Shortage shortage;
     // All ranges the broker holds, and what consumers that died held and nobody was given yet.
     std::atomic<std::uint32_t> ranges;
-    std::uint32_t reserved;
+    std::atomic<std::uint32_t> ranges_waiting;  // of them, those for which no consumer had a place
     std::atomic<std::uint64_t> pending_messages;
     std::atomic<std::uint64_t> pending_bytes;
     std::atomic<std::uint64_t> settled_ns;  // CLOCK_MONOTONIC of these books

@@ -44,6 +44,7 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
     shown.consumers.store(0, std::memory_order_relaxed);
     shown.blocked_producers.store(0, std::memory_order_relaxed);
     shown.ranges.store(0, std::memory_order_relaxed);
+    shown.ranges_waiting.store(0, std::memory_order_relaxed);
     for (std::atomic<std::uint64_t>* book :
          {&shown.books.messages_in, &shown.books.messages_out, &shown.books.depth_messages,
           &shown.books.depth_bytes, &shown.books.direct_bytes, &shown.books.redelivered,

@@ -52,8 +52,10 @@ void Tables::show_ranges(const Destination& queue) noexcept {
     std::size_t ranges = queue.pending.size();
     for (const std::uint32_t consumer : queue.consumers)
         ranges += subscriptions[consumer]->outstanding.size();
-    // relaxed: within a change of all tables (tables_rest).
+    // relaxed: both within a change of all tables (tables_rest); for consumers a hint.
     slot(queue).ranges.store(static_cast<std::uint32_t>(ranges), std::memory_order_relaxed);
+    slot(queue).ranges_waiting.store(static_cast<std::uint32_t>(queue.pending.size()),
+                                     std::memory_order_relaxed);
 }
 
 void Tables::step_generations(Destination& destination) noexcept {

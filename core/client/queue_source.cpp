@@ -76,9 +76,22 @@ std::uint64_t QueueSource::bytes_limit() const noexcept {
 // Q5. A note that is free, if need be in a wider piece.
 bool QueueSource::have_note(ConsumerCore& core) {
     if (!free_notes_.empty()) return true;
-    if (!may_widen()) return false;
+    return may_widen() && widen(core, std::min(widening * opened_.piece.notes, notes_most_));
+}
+
+// Q6. Whatever the prefetch: its notes are also places in the ring of assignments. True: some came.
+bool QueueSource::ask_for_ranges(ConsumerCore& core) {
+    const DestinationSlot& slot = connection_->control().destination(destination());
+    const std::uint32_t notes = opened_.piece.notes;
+    // relaxed: assigned behind this look is as if its consumer had died behind it.
+    if (slot.ranges_waiting.load(std::memory_order_relaxed) == 0) return false;
+    return notes < assignments_max && monotonic_ns() >= widen_from_ns_ &&
+           widen(core, std::min(widening * notes, assignments_max)) && is_assigned(opened_.piece);
+}
+
+bool QueueSource::widen(ConsumerCore& core, std::uint32_t notes) {
     const std::uint32_t had = opened_.piece.notes;
-    auto piece = connection_->widen_consumer(opened_, std::min(widening * had, notes_most_));
+    auto piece = connection_->widen_consumer(opened_, notes);
     if (!piece || piece->notes <= had) {
         widen_from_ns_ = monotonic_ns() + refused_for_ns;
         return false;
@@ -150,7 +163,7 @@ void QueueSource::begin(ConsumerCore& core, const Held& held, const LaneReader& 
 
 bool QueueSource::take_assigned(ConsumerCore& core) {
     const ControlView& control = connection_->control();
-    while (is_assigned(opened_.piece) && have_note(core)) {
+    while ((is_assigned(opened_.piece) || ask_for_ranges(core)) && have_note(core)) {
         const std::uint32_t number = free_notes_.back();
         InFlightNote& note = opened_.piece.note(number);
         const AssignedRange range = take_assignment(opened_.piece, note);

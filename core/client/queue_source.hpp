@@ -19,6 +19,8 @@
 //   Q4  who leaves messages behind that somebody who sleeps could take wakes the next (sleep.hpp)
 //   Q5  its piece begins with a few notes and is exchanged for a wider one when all are held and
 //       there is something to take; between ranges only, when nobody has a note in hand
+//   Q6  what others left behind goes before anything new: ranges for which the broker found no
+//       place are asked for, by a wider piece, before one is claimed
 #ifndef WEIR_CORE_CLIENT_QUEUE_SOURCE_HPP
 #define WEIR_CORE_CLIENT_QUEUE_SOURCE_HPP
 
@@ -93,7 +95,9 @@ private:
     bool given_out_is_at_limit(const ConsumerCore& core) noexcept;
     std::uint32_t limit() const noexcept;
     std::uint64_t bytes_limit() const noexcept;
+    bool widen(ConsumerCore& core, std::uint32_t notes);
     bool have_note(ConsumerCore& core);
+    bool ask_for_ranges(ConsumerCore& core);
     bool may_widen() const noexcept;
     bool work_is_left(ConsumerCore& core) noexcept;
     void refresh();

@@ -202,6 +202,29 @@ TEST(Redelivery, GivesWhatWasNotAcknowledgedToAnotherInOrderAndFlagged) {
     EXPECT_EQ(stage.stop().discarded_messages, 0u);
 }
 
+// More ranges than who stays has places for, and new messages behind them.
+TEST(Redelivery, GivesWhatAnotherLeftBehindBeforeAnythingNew) {
+    for (const std::uint32_t prefetch : {1u, 10u, 1000u}) {
+        BrokerStage stage;
+        auto session = stage.connect();
+        auto producer = open_producer(session, "queue://work");
+        auto staying = open_consumer(session, "queue://work", {.prefetch = prefetch});
+        {
+            auto leaving =
+                open_consumer(session, "queue://work",
+                              {.prefetch = 1000, .acknowledge = Acknowledge::cumulative});
+            for (int i = 0; i < 1500; ++i) ASSERT_TRUE(producer.send(std::to_string(i)));
+            for (int i = 0; i < 1000; ++i) ASSERT_TRUE(leaving.poll());
+        }
+        for (int i = 0; i < 1500; ++i) {
+            const auto message = staying.receive(2s);
+            ASSERT_TRUE(message) << i;
+            ASSERT_EQ(message->text(), std::to_string(i)) << prefetch;
+            EXPECT_EQ(message->redelivered(), i < 1000);
+        }
+    }
+}
+
 TEST(Pattern, FollowsTopicsThatComeLater) {
     BrokerStage stage;
     auto session = stage.connect();
