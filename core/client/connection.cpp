@@ -204,7 +204,10 @@ Result<Answer, Error<OpenError>> Connection::ask(Request request, std::uint64_t 
     if (!packet->read(answer) || packet->header()->request != requests_)
         return down("answered something else than it was asked");
     // Before the next request: its answer, to another thread, may name what came with this one.
-    if (auto kept = keep(answer, packet->fds); !kept) return fail(kept.error());
+    if (auto kept = keep(answer, packet->fds); !kept) {
+        unfit_ = true;  // the broker believes that it was mapped
+        return fail(kept.error());
+    }
     return answer;
 }
 
@@ -293,17 +296,19 @@ Result<ConsumerPiece, Error<OpenError>> Connection::piece_of(
     return ConsumerPiece{*place, shared ? entries : 0, shared ? 0 : entries};
 }
 
-Result<ConsumerPiece, Error<OpenError>> Connection::widen_consumer(const OpenedConsumer& consumer,
-                                                                   std::uint32_t notes) {
+Result<ConsumerPiece, NoWiderPiece> Connection::widen_consumer(const OpenedConsumer& consumer,
+                                                               std::uint32_t notes) {
+    if (!may_ask()) return fail(NoWiderPiece::refused);
     protocol::WidenConsumer request{};
     request.subscription = consumer.answer.subscription;
     request.notes = notes;
     auto answer = ask<protocol::ConsumerOpened>(request, timeout_ns_);
-    if (!answer) return fail(answer.error());
-    if (answer->subscription != consumer.answer.subscription ||
-        answer->subscription_kind != consumer.answer.subscription_kind)
-        return fail(OpenError::system, "the broker answered for another consumer");
-    return piece_of(*answer);
+    if (!answer) return fail(may_ask() ? NoWiderPiece::refused : NoWiderPiece::no_answer);
+    const bool ours = answer->subscription == consumer.answer.subscription &&
+                      answer->subscription_kind == consumer.answer.subscription_kind;
+    auto piece = piece_of(*answer);
+    if (!ours || !piece) return fail(NoWiderPiece::no_answer);
+    return *piece;
 }
 
 void Connection::close_producer(LaneId lane) noexcept {
@@ -349,6 +354,12 @@ void Connection::close() noexcept {
     const std::lock_guard lock(socket_mutex_);
     unfit_ = true;
     socket_.reset();
+}
+
+bool Connection::may_ask() const noexcept {
+    if (!alive()) return false;
+    const std::lock_guard lock(socket_mutex_);
+    return !unfit_;
 }
 
 bool Connection::alive() const noexcept {

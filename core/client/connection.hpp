@@ -13,6 +13,8 @@
 //   N2  mappings are not inherited by fork; a child's copy of a connection leaves them alone, for
 //   what is
 //       mapped at those addresses there is not ours
+//   N4  a consumer whose piece may have been replaced without its knowledge takes nothing any more:
+//       nobody would look for what it took where it wrote that down
 //   N3  numbers that come from the broker (slots, offsets) are checked before they are used as
 //   addresses
 #ifndef WEIR_CORE_CLIENT_CONNECTION_HPP
@@ -48,6 +50,11 @@ struct OpenedConsumer {
     ConsumerPiece piece;
 };
 
+enum class NoWiderPiece {
+    refused,    // or not asked, because nobody is there: the old one stays
+    no_answer,  // the broker may have gone on to another piece: nothing is claimed or read any more
+};
+
 class Connection {
 public:
     // Says hello over a connected socket and maps what comes back.
@@ -62,9 +69,9 @@ public:
                                                            std::uint32_t notes,
                                                            std::uint32_t prefetch);
     // Its piece as large as it may be now, or with so many notes. Nobody writes into the old one
-    // during the call or after it. If it is refused, the old one stays.
-    Result<ConsumerPiece, Error<OpenError>> widen_consumer(const OpenedConsumer& consumer,
-                                                           std::uint32_t notes);
+    // during the call, and after it only if it was refused (N4).
+    Result<ConsumerPiece, NoWiderPiece> widen_consumer(const OpenedConsumer& consumer,
+                                                       std::uint32_t notes);
     void close_producer(LaneId lane) noexcept;
     void close_consumer(std::uint32_t subscription) noexcept;
     Result<void, Error<OpenError>> settle();
@@ -104,6 +111,7 @@ public:
 private:
     Connection(Fd socket, std::string broker, std::uint64_t timeout_ns) noexcept;
 
+    bool may_ask() const noexcept;
     PageView view_of(const Mapping& direct) const noexcept;
     Result<void, Error<ConnectError>> hello(const ConnectOptions& options);
     Result<void, Error<ConnectError>> map_regions(const protocol::Welcome& welcome,

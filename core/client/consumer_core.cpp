@@ -144,7 +144,8 @@ Result<Message, ReceiveError> ConsumerCore::look_into_queues() {
     if (!go_on) ++current_queue;
     for (std::size_t step = 0; step < queues.size(); ++step, ++current_queue) {
         QueueSource& queue = *queues[current_queue % queues.size()];
-        if (auto message = queue.look(*this)) return message;
+        auto message = queue.look(*this);
+        if (message || message.error() != ReceiveError::timed_out) return message;
         if (queue.in_hand()) break;
     }
     return fail(ReceiveError::timed_out);
@@ -165,7 +166,7 @@ Result<Message, ReceiveError> ConsumerCore::look_further() {
     if (pause_ns != 0) pause();
     if (armed) disarm();
     auto message = look_once();
-    if (message || message.error() == ReceiveError::too_slow) return message;
+    if (message || message.error() != ReceiveError::timed_out) return message;
     note_burst();
     if (wake_fd != nullptr) return arm_and_look();
     if (++empty_looks % looks_per_question == 0 && !connection->alive()) {

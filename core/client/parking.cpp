@@ -74,9 +74,9 @@ Result<Message, ReceiveError> ConsumerCore::park(std::uint64_t deadline_ns) {
             end_sleep(drawn, true);
             return message;
         }
-        if (message.error() == ReceiveError::too_slow || !connection->alive()) {
+        if (message.error() != ReceiveError::timed_out || !connection->alive()) {
             end_sleep(drawn, false);
-            if (message.error() == ReceiveError::too_slow) return message;
+            if (message.error() != ReceiveError::timed_out) return message;
             return fail(ReceiveError::broker_down);
         }
         if (topic != nullptr) topic->leave(*this);
@@ -87,7 +87,7 @@ Result<Message, ReceiveError> ConsumerCore::park(std::uint64_t deadline_ns) {
                 if (woken) queue->offer_work(*this);
             return message;
         }
-        if (message.error() == ReceiveError::too_slow) return message;
+        if (message.error() != ReceiveError::timed_out) return message;
         if (!woken && monotonic_ns() >= deadline_ns) return fail(ReceiveError::timed_out);
     }
 }
@@ -119,7 +119,7 @@ Result<Message, ReceiveError> ConsumerCore::arm_and_look() {
     if (auto message = look_once()) {
         end_sleep(ticket, true);
         return message;
-    } else if (message.error() == ReceiveError::too_slow) {
+    } else if (message.error() != ReceiveError::timed_out) {
         end_sleep(ticket, false);
         return message;
     }

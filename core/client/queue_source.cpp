@@ -76,7 +76,8 @@ std::uint64_t QueueSource::bytes_limit() const noexcept {
 // Q5. A note that is free, if need be in a wider piece.
 bool QueueSource::have_note(ConsumerCore& core) {
     if (!free_notes_.empty()) return true;
-    return may_widen() && widen(core, std::min(widening * opened_.piece.notes, notes_most_));
+    return may_widen() && widen(core, std::min(widening * opened_.piece.notes, notes_most_)) &&
+           !free_notes_.empty();
 }
 
 // Q6. Whatever the prefetch: its notes are also places in the ring of assignments. True: some came.
@@ -92,7 +93,8 @@ bool QueueSource::ask_for_ranges(ConsumerCore& core) {
 bool QueueSource::widen(ConsumerCore& core, std::uint32_t notes) {
     const std::uint32_t had = opened_.piece.notes;
     auto piece = connection_->widen_consumer(opened_, notes);
-    if (!piece || piece->notes <= had) {
+    if (!piece || piece->notes < had) {
+        lost_ = piece || piece.error() == NoWiderPiece::no_answer;
         widen_from_ns_ = monotonic_ns() + refused_for_ns;
         return false;
     }
@@ -421,7 +423,8 @@ Result<Message, ReceiveError> QueueSource::look(ConsumerCore& core) {
     core.cell = &opened_.piece.cell();
     settle(core);
     for (;;) {
-        if (!reading_ && !take_assigned(core) && !claim(core)) return fail(ReceiveError::timed_out);
+        if (!reading_ && !lost_ && !take_assigned(core) && !lost_) claim(core);
+        if (!reading_) return fail(lost_ ? ReceiveError::broker_down : ReceiveError::timed_out);
         if (auto message = next_of_range(core)) return message;
         if (core.bit != 0) return fail(ReceiveError::timed_out);  // given out as many as it may
         settle(core);

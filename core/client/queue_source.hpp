@@ -113,6 +113,7 @@ private:
     std::uint64_t prefetch_bytes_;
     std::uint32_t notes_most_;
     std::uint64_t widen_from_ns_ = 0;  // a wider piece was refused: not before
+    bool lost_ = false;                // its piece is not known any more (connection.hpp, N4)
     std::uint32_t seen_generation_ = 0;
     bool stale_ = true;
     // The last claim, whose cursor may still name this consumer (claims.hpp, K4). None: 0.

@@ -71,7 +71,10 @@ bool TopicSource::widen(ConsumerCore& core) {
     const std::uint32_t places = core.cell->places.load(std::memory_order_acquire);
     if (places <= opened_.piece.places) return true;
     auto piece = connection_->widen_consumer(opened_, 0);
-    if (!piece || piece->places < opened_.piece.places) return false;
+    if (!piece || piece->places < opened_.piece.places) {
+        lost_ = piece || piece.error() == NoWiderPiece::no_answer;
+        return false;
+    }
     opened_.piece = *piece;
     core.cell = &opened_.piece.cell();
     return true;
@@ -84,8 +87,8 @@ void TopicSource::refresh(ConsumerCore& core) {
     seen_generation_ = generation();
     stale_ = !widen(core);
     std::vector<Lane> found;
-    for (std::uint32_t place = 0; place < opened_.piece.places; ++place)
-        add_if_readable(place, found);
+    const std::uint32_t places = lost_ ? 0 : opened_.piece.places;
+    for (std::uint32_t place = 0; place < places; ++place) add_if_readable(place, found);
     lanes_ = std::move(found);
     current_ = 0;
 }
@@ -255,7 +258,8 @@ Result<Message, ReceiveError> TopicSource::look(ConsumerCore& core) {
     }
     const std::size_t last = current_;
     if (had_hand) leave(core);
-    if (stale_ || generation() != seen_generation_) refresh(core);
+    if (!lost_ && (stale_ || generation() != seen_generation_)) refresh(core);
+    if (lost_) return fail(ReceiveError::broker_down);
     if (lanes_.empty()) return fail(ReceiveError::timed_out);
     const std::size_t count = lanes_.size();
     const std::size_t first = had_hand && last < count && count > 1 ? last + 1 : last;

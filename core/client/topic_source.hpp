@@ -87,6 +87,7 @@ private:
     bool in_hand_ = false;
     std::uint64_t hand_serial_ = 0;  // of the first message since the lane was taken in hand
     bool stale_ = true;              // lanes_ has to be made anew
+    bool lost_ = false;              // its piece is not known any more (connection.hpp, N4)
     std::deque<Run> runs_;           // cumulative acknowledgement only
 };
 

@@ -72,11 +72,11 @@ public:
     }
 
     // A session of its own; its answers come from a thread that ends with it.
-    std::shared_ptr<detail::Connection> connect() {
+    std::shared_ptr<detail::Connection> connect(const ConnectOptions& options = {}) {
         int ends[2];
         EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
         servers_.emplace_back([this, fd = ends[1]] { serve(Fd(fd)); });
-        return detail::Connection::attach(Fd(ends[0]), "stage", {}).value();
+        return detail::Connection::attach(Fd(ends[0]), "stage", options).value();
     }
     Producer producer(const std::shared_ptr<detail::Connection>& connection,
                       const ProducerOptions& options = {}) {
@@ -118,6 +118,9 @@ public:
     // The last consumer's piece, the last producer's cell.
     ConsumerPiece piece() { return piece_; }
     int widened() const { return widened_; }
+    // What comes of a consumer that asks for a wider piece.
+    enum class Widening { granted, refused, not_answered };
+    void set_widening(Widening widening) { widening_ = widening; }
     ProducerCell& cell() { return *cell_; }
     std::uint64_t rings() {
         std::uint64_t count = 0;
@@ -249,6 +252,14 @@ private:
 
     // Of the consumer that was opened last.
     void widen_consumer_for(Fd& socket, const protocol::WidenConsumer& request) {
+        if (widening_ == Widening::not_answered) return;
+        if (widening_ == Widening::refused) {
+            protocol::Refused refused{};
+            refused.code = protocol::Refusal::heap_full;
+            static_cast<void>(
+                protocol::send_message(socket.get(), refused, request.header.request));
+            return;
+        }
         ++widened_;
         opened_.with_block = 0;
         opened_.notes = request.notes;
@@ -273,6 +284,7 @@ private:
     ConsumerPiece piece_;
     protocol::ConsumerOpened opened_{};
     int widened_ = 0;
+    std::atomic<Widening> widening_ = Widening::granted;
     ProducerCell* cell_ = nullptr;
     std::vector<std::thread> servers_;
 };

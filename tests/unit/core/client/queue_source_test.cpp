@@ -279,5 +279,46 @@ TEST(Queue, AsksForNothingWhileThereIsNothingToTake) {
     EXPECT_EQ(stage.widened(), 0);
 }
 
+TEST(Queue, GoesOnWithTheNotesItHasIfItIsRefusedMore) {
+    ClientStage stage("queue://q", 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer =
+        stage.consumer(session, {.prefetch = 100, .acknowledge = Acknowledge::cumulative});
+    stage.set_widening(ClientStage::Widening::refused);
+    std::vector<Message> held;
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(producer.send(std::to_string(i)));
+        held.push_back(*consumer.poll());
+    }
+    ASSERT_TRUE(producer.send("2"));
+    EXPECT_EQ(consumer.poll().error(), ReceiveError::timed_out);
+    held[0].acknowledge();
+    EXPECT_EQ(consumer.poll()->text(), "2");
+}
+
+// It may have been granted and the answer lost: the broker looks for notes in the new piece alone.
+TEST(Queue, TakesNothingMoreIfItIsNotAnsweredWhenItAsksForMore) {
+    ClientStage stage("queue://q", 1, mebibyte);
+    ConnectOptions options;
+    options.timeout = std::chrono::milliseconds(50);
+    const auto session = stage.connect(options);
+    auto producer = stage.producer(session);
+    auto consumer =
+        stage.consumer(session, {.prefetch = 100, .acknowledge = Acknowledge::cumulative});
+    stage.set_widening(ClientStage::Widening::not_answered);
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(producer.send(std::to_string(i)));
+        ASSERT_TRUE(consumer.poll());
+    }
+    ASSERT_TRUE(producer.send("2"));
+    const CursorWord before = stage.claims().cursor(0).load();
+    EXPECT_EQ(consumer.poll().error(), ReceiveError::broker_down);
+    EXPECT_EQ(consumer.receive().error(), ReceiveError::broker_down);
+    consumer.acknowledge();
+    EXPECT_EQ(consumer.poll().error(), ReceiveError::broker_down);
+    EXPECT_EQ(stage.claims().cursor(0).load(), before);
+}
+
 }  // namespace
 }  // namespace weir
