@@ -81,8 +81,8 @@ struct ConsumerCell {
     std::atomic<std::uint64_t> expired;     // messages passed over because they expired
     // Written by the broker.
     alignas(line_distance) std::atomic<std::uint64_t> assigned;  // assignments made so far
-    std::atomic<std::uint32_t>
-        places;  // exclusive: so many the piece has or can have for the asking
+    // Exclusive: so many places the piece has, or can have for the asking.
+    std::atomic<std::uint32_t> places;
 };
 static_assert(sizeof(ConsumerCell) == 2 * line_distance);
 

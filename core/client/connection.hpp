@@ -13,10 +13,10 @@
 //   N2  mappings are not inherited by fork; a child's copy of a connection leaves them alone, for
 //   what is
 //       mapped at those addresses there is not ours
-//   N4  a consumer whose piece may have been replaced without its knowledge takes nothing any more:
-//       nobody would look for what it took where it wrote that down
 //   N3  numbers that come from the broker (slots, offsets) are checked before they are used as
 //   addresses
+//   N4  a consumer whose piece may have been replaced without its knowledge takes nothing any more:
+//       nobody would look for what it took where it wrote that down
 #ifndef WEIR_CORE_CLIENT_CONNECTION_HPP
 #define WEIR_CORE_CLIENT_CONNECTION_HPP
 

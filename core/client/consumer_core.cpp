@@ -16,6 +16,7 @@ namespace {
 
 // Empty looks between two questions whether the broker lives, which are system calls.
 constexpr std::uint32_t looks_per_question = 1024;
+
 }  // namespace
 
 ConsumerCore::ConsumerCore() = default;
