@@ -98,6 +98,20 @@ std::string RecountState::lane_name(const WalkedLane& lane) const {
     return fmt::format("lane {} of {}", lane.lane, destination_name(lane.destination));
 }
 
+ConsumerPiece RecountState::piece_of(const SubscriptionSlot& subscription) const {
+    const Mapping* const block =
+        files->map(descriptor_of(shown(subscription.exchange_descriptor)), "weir-exchange-");
+    const std::uint64_t offset = shown(subscription.exchange_offset);
+    const std::uint32_t entries = shown(subscription.piece_entries);
+    const bool shared = subscription.kind == SubscriptionKind::shared;
+    const std::uint64_t bytes =
+        shared ? shared_piece_bytes(entries) : exclusive_piece_bytes(entries);
+    if (block == nullptr || offset % line_distance != 0 || offset > block->bytes() ||
+        bytes > block->bytes() - offset)
+        return {};
+    return {block->data() + offset, shared ? entries : 0, shared ? 0 : entries};
+}
+
 void RecountState::compare(Resource resource, const std::string& where, std::uint64_t books,
                            std::uint64_t counted, const char* unit) {
     if (books == counted) return;

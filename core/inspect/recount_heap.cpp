@@ -19,9 +19,17 @@ std::uint64_t lanes_of(const RecountState& state, std::uint32_t destination) {
     return count;
 }
 
-// An exclusive subscription has one attachment per lane of each topic that it means.
+// An exclusive subscription has one attachment per lane of each topic that it means, until it is
+// ended: then it has those lanes in which it holds something.
 std::uint64_t attachments_of(const RecountState& state, const SubscriptionSlot& subscription) {
     const ControlView& view = *state.view;
+    if (shown(subscription.state) == SlotState::ended) {
+        const ConsumerPiece piece = state.piece_of(subscription);
+        std::uint64_t held = 0;
+        for (std::uint32_t place = 0; place < piece.places; ++place)
+            if (shown(piece.place(place).lane) != 0) ++held;
+        return held;
+    }
     if (subscription.destination != 0) return lanes_of(state, subscription.destination - 1);
     const std::string_view pattern(subscription.pattern,
                                    strnlen(subscription.pattern, sizeof subscription.pattern));

@@ -55,32 +55,29 @@ private:
     bool some_on_disk_ = false;
 };
 
-// Where a subscription's piece of its session's exchange is mapped; null: it cannot be seen.
 ConsumerPiece MessageCount::piece_of(const SubscriptionSlot& subscription) {
-    const Mapping* const block =
-        state_.files->map(descriptor_of(shown(subscription.exchange_descriptor)), "weir-exchange-");
-    const std::uint64_t offset = shown(subscription.exchange_offset);
-    const std::uint32_t entries = shown(subscription.piece_entries);
-    const bool shared = subscription.kind == SubscriptionKind::shared;
-    const std::uint64_t bytes =
-        shared ? shared_piece_bytes(entries) : exclusive_piece_bytes(entries);
-    if (block == nullptr || offset % line_distance != 0 || offset > block->bytes() ||
-        bytes > block->bytes() - offset) {
-        all_seen_ = false;
-        return {};
-    }
-    return {block->data() + offset, shared ? entries : 0, shared ? 0 : entries};
+    const ConsumerPiece piece = state_.piece_of(subscription);
+    if (piece.base == nullptr) all_seen_ = false;
+    return piece;
 }
 
+// A topic's subscription that is counted.
+struct Reader {
+    ConsumerPiece piece;
+    bool ended = false;  // too slow: it is let go of lane by lane, and gets no new one
+};
+
 // Where a reader stands in a lane; nothing: it does not read it.
-std::optional<Position> cursor_in(const ConsumerPiece& piece, const WalkedLane& lane) {
+std::optional<Position> cursor_in(const Reader& reader, const WalkedLane& lane) {
+    const ConsumerPiece& piece = reader.piece;
     if (const LanePlace* const place = piece.place_of(lane.lane)) {
         // SYNC(cursor_set) acquire: what lies before it has been read.
         const Position at = exclusive_position(place->cursor.load(std::memory_order_acquire));
         return at != 0 ? std::optional(at) : std::nullopt;
     }
     // SYNC(place_set) acquire: it has more places than it has asked for.
-    if (piece.cell().places.load(std::memory_order_acquire) <= piece.places) return {};
+    if (reader.ended || piece.cell().places.load(std::memory_order_acquire) <= piece.places)
+        return {};
     // The lane came since, and it stands at its beginning.
     return lane.pages.pages.empty()
                ? std::nullopt
@@ -227,7 +224,7 @@ Tally MessageCount::count_queue(std::uint32_t destination, const Lanes& lanes) {
 Tally MessageCount::count_topic(std::uint32_t destination, const Lanes& lanes) {
     const ControlView& view = *state_.view;
     const std::string name = state_.destination_name(destination);
-    std::vector<ConsumerPiece> readers;
+    std::vector<Reader> readers;
     std::vector<std::string> whose;
     for (std::uint32_t number = 0; number < view.limits.subscriptions; ++number) {
         const SubscriptionSlot& subscription = view.subscription(number);
@@ -240,7 +237,7 @@ Tally MessageCount::count_topic(std::uint32_t destination, const Lanes& lanes) {
                                           : !matches(pattern, name))
             continue;
         if (const ConsumerPiece piece = piece_of(subscription); piece.base != nullptr) {
-            readers.push_back(piece);
+            readers.push_back({piece, shown(subscription.state) == SlotState::ended});
             whose.push_back(fmt::format("the cursor of subscription {}", number));
         }
     }

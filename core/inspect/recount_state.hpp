@@ -9,6 +9,7 @@
 
 #include "core/inspect/lane_walk.hpp"
 #include "core/inspect/recount.hpp"
+#include "shm/exchange.hpp"
 
 namespace weir::inspect {
 
@@ -47,6 +48,8 @@ struct RecountState {
     }
     std::string destination_name(std::uint32_t slot) const;
     std::string lane_name(const WalkedLane& lane) const;
+    // Where its piece of its session's exchange is mapped; null: it cannot be seen.
+    ConsumerPiece piece_of(const SubscriptionSlot& subscription) const;
 
     void differ(Resource resource, std::string where, std::string what, std::uint64_t books,
                 std::uint64_t counted) {

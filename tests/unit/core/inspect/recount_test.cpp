@@ -313,5 +313,30 @@ TEST_F(Recounts, CountLanesWhosePlaceASubscriberHasNotAskedForYet) {
     EXPECT_EQ(is_clean(), 0u);
 }
 
+// It has more places than it has asked for, and stands in none of those lanes any more.
+TEST_F(Recounts, CountNothingForASubscriberThatWasEnded) {
+    ASSERT_TRUE(stage.segment->set_policy("topic://news", "slow-subscriber=end"));
+    TestSubscriber slow = stage.subscriber(stage.session(), "topic://news");
+    TestSubscriber quick = stage.subscriber(stage.session(), "topic://news");
+    const std::uint32_t session = stage.session();
+    std::vector<TestProducer> producers;
+    for (int number = 0; number < 12; ++number) {
+        producers.push_back(stage.producer(session, "topic://news"));
+        ASSERT_EQ(producers.back().fill("a message", 10), 10u);
+    }
+    stage.widen(quick);
+    const std::atomic<SlotState>& state =
+        stage.shared.control.subscription(slow.subscription).state;
+    for (int turn = 0; turn < 100 && state.load() != SlotState::ended; ++turn) {
+        producers.front().fill(std::string(1000, 'x'), 1000);
+        quick.drain();
+        stage.segment->turn();
+    }
+    ASSERT_EQ(state.load(), SlotState::ended);
+    quick.drain();
+    const Examination found = examined();
+    EXPECT_TRUE(found.drift.empty()) << said(found.drift);
+}
+
 }  // namespace
 }  // namespace weir::inspect
