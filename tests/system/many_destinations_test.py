@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ten thousand destinations, each with a producer and a consumer: what each of them costs."""
 import os
-import subprocess
 
 import stage
 from stage import OK, SystemTest
@@ -15,13 +14,7 @@ class ManyDestinationsTest(SystemTest):
     def hold(self, scheme):
         broker = self.broker("--direct", "160M", "--heap", "128M", "--spill-dir", "none")
         before = broker.stat()
-        process = subprocess.Popen([MANY_DESTINATIONS, f"{scheme}://many.", str(COUNT)],
-                                   env={**os.environ, "WEIR_NAME": broker.name},
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.stdin.close)
-        self.assertEqual(process.stdout.readline(), b"ready\n")
+        process = self.client(broker, MANY_DESTINATIONS, f"{scheme}://many.", str(COUNT))
         held = broker.stat()
         self.assertEqual(len(held["destinations"]), COUNT)
         each = (held["heap"]["used"] - before["heap"]["used"]) / COUNT

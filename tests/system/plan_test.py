@@ -3,7 +3,6 @@
 books say against the memory that is resident."""
 import json
 import os
-import subprocess
 
 import stage
 from stage import OK, USAGE, SystemTest, until
@@ -24,22 +23,12 @@ def plan(load):
 
 
 class PlanTest(SystemTest):
-    def hold(self, broker, load):
-        """Puts the load into the broker; it stays until the test ends."""
-        process = subprocess.Popen([HOLD_LOAD, *(str(load[name]) for name in NAMES)],
-                                   env={**os.environ, "WEIR_NAME": broker.name},
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.stdin.close)
-        self.assertEqual(process.stdout.readline(), b"ready\n")
-
     def books_of(self, load):
         """A broker as the plan says, with the load at rest: what its books say is in use."""
         planned = plan(load)
         configure = planned["configure"]
         broker = self.broker("--direct", str(configure["direct"]), "--heap", str(configure["heap"]))
-        self.hold(broker, load)
+        self.client(broker, HOLD_LOAD, *(str(load[name]) for name in NAMES))
         messages = load["connections"] * load["sessions"] * load["messages"]
         seen = []
 

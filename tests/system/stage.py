@@ -173,6 +173,16 @@ class SystemTest(unittest.TestCase):
         for path in leftovers(broker.name):
             pathlib.Path(path).unlink(missing_ok=True)
 
+    def client(self, broker, *command):
+        """A client of a broker that says "ready" and then stands, until its input ends."""
+        process = subprocess.Popen(command, env={**os.environ, "WEIR_NAME": broker.name},
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stdin.close)
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        return process
+
     def spawn(self, broker, *arguments, **more):
         process = broker.spawn(*arguments, **more)
         self.addCleanup(self.end_process, process)

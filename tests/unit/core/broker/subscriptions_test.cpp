@@ -241,12 +241,17 @@ TEST(Subscriptions, AConsumerWhosePieceIsReplacedHoldsWhatItHeld) {
     EXPECT_EQ(rest, (Texts{"0", "2", "3", "4"}));
 }
 
-TEST(Subscriptions, AWiderPieceThatDoesNotFitIsRefusedAndChangesNothing) {
+// Each session may hold so much heap-like memory.
+broker::SegmentOptions sessions_of(std::uint64_t heap_bytes) {
     broker::SegmentOptions options;
     options.direct_bytes = 4 << 20;
     options.heap_bytes = 16 << 20;
-    options.limits.session.heap_bytes = 16 << 10;
-    SegmentStage stage(options);
+    options.limits.session.heap_bytes = heap_bytes;
+    return options;
+}
+
+TEST(Subscriptions, AWiderPieceThatDoesNotFitIsRefusedAndChangesNothing) {
+    SegmentStage stage(sessions_of(16 << 10));
     const std::uint32_t session = stage.session();
     TestWorker worker = stage.worker(session, "queue://work", 2);
     TestProducer producer = stage.producer(stage.session(), "queue://work");
@@ -267,11 +272,7 @@ TEST(Subscriptions, AWiderPieceThatDoesNotFitIsRefusedAndChangesNothing) {
 
 // Who opens the lane is told, and nothing is left of it.
 TEST(Subscriptions, ALaneForWhichASubscriberHasNoRoomIsNotOpened) {
-    broker::SegmentOptions options;
-    options.direct_bytes = 4 << 20;
-    options.heap_bytes = 16 << 20;
-    options.limits.session.heap_bytes = 8 << 10;
-    SegmentStage stage(options);
+    SegmentStage stage(sessions_of(8 << 10));
     const TestSubscriber roomy = stage.subscriber(stage.session(), "topic://t");
     const TestSubscriber tight = stage.subscriber(stage.session(), "topic://>");
     for (int number = 0; number < 40; ++number) stage.producer(stage.session(), "topic://x");

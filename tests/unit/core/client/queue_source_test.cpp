@@ -264,17 +264,23 @@ TEST(Queue, BeginsWithFewNotesAndAsksForMoreWhenItHoldsThemAll) {
     EXPECT_EQ(stage.widened(), 3);
 }
 
+// "0" and "1", each in a range of its own: all the notes that a consumer begins with.
+std::vector<Message> hold_two(Producer& producer, Consumer& consumer) {
+    std::vector<Message> held;
+    for (int i = 0; i < 2; ++i) {
+        EXPECT_TRUE(producer.send(std::to_string(i)));
+        held.push_back(consumer.poll().value());
+    }
+    return held;
+}
+
 TEST(Queue, AsksForNothingWhileThereIsNothingToTake) {
     ClientStage stage("queue://q", 1, mebibyte);
     const auto session = stage.connect();
     auto producer = stage.producer(session);
     auto consumer =
         stage.consumer(session, {.prefetch = 100, .acknowledge = Acknowledge::cumulative});
-    std::vector<Message> messages;
-    for (int i = 0; i < 2; ++i) {
-        ASSERT_TRUE(producer.send("x"));
-        messages.push_back(*consumer.poll());
-    }
+    const std::vector<Message> held = hold_two(producer, consumer);
     for (int i = 0; i < 100; ++i) EXPECT_FALSE(consumer.poll());
     EXPECT_EQ(stage.widened(), 0);
 }
@@ -286,11 +292,7 @@ TEST(Queue, GoesOnWithTheNotesItHasIfItIsRefusedMore) {
     auto consumer =
         stage.consumer(session, {.prefetch = 100, .acknowledge = Acknowledge::cumulative});
     stage.set_widening(ClientStage::Widening::refused);
-    std::vector<Message> held;
-    for (int i = 0; i < 2; ++i) {
-        ASSERT_TRUE(producer.send(std::to_string(i)));
-        held.push_back(*consumer.poll());
-    }
+    std::vector<Message> held = hold_two(producer, consumer);
     ASSERT_TRUE(producer.send("2"));
     EXPECT_EQ(consumer.poll().error(), ReceiveError::timed_out);
     held[0].acknowledge();
@@ -307,10 +309,7 @@ TEST(Queue, TakesNothingMoreIfItIsNotAnsweredWhenItAsksForMore) {
     auto consumer =
         stage.consumer(session, {.prefetch = 100, .acknowledge = Acknowledge::cumulative});
     stage.set_widening(ClientStage::Widening::not_answered);
-    for (int i = 0; i < 2; ++i) {
-        ASSERT_TRUE(producer.send(std::to_string(i)));
-        ASSERT_TRUE(consumer.poll());
-    }
+    hold_two(producer, consumer);
     ASSERT_TRUE(producer.send("2"));
     const CursorWord before = stage.claims().cursor(0).load();
     EXPECT_EQ(consumer.poll().error(), ReceiveError::broker_down);
