@@ -24,7 +24,8 @@ namespace {
 
 struct Options {
     Extent extent = Extent::table;
-    std::vector<std::string> systems;  // empty: all
+    std::vector<std::string> systems;    // empty: all
+    std::vector<std::string> scenarios;  // empty: all
     std::string program;
     std::string json_file;
     std::string commit = "unknown";
@@ -84,6 +85,7 @@ int run(const Options& options) {
                      std::to_string(::getpid())}};
     plan.scene.stage.deadline_ns = 20 * ns_per_s;
     plan.extent = options.extent;
+    plan.scenarios = {options.scenarios.begin(), options.scenarios.end()};
     const bool once = options.extent == Extent::smoke;
     plan.rounds = options.rounds != 0 ? options.rounds : (once ? 1 : 7);
     plan.budget_ns = static_cast<std::uint64_t>(options.budget_s * 1e9);
@@ -128,6 +130,8 @@ int main(int count, char** words) {
     app.add_option("--extent", options.extent, "table, full, guard or smoke (table)")
         ->transform(CLI::CheckedTransformer(extents));
     app.add_option("--system", options.systems, "Only this one; may be given several times");
+    app.add_option("--scenario", options.scenarios,
+                   "Only this one, of each system; may be given several times");
     app.add_option("--weir", options.program, "The program that starts brokers");
     app.add_option("--json", options.json_file, "Write the results there, too");
     app.add_option("--commit", options.commit, "What is measured, for the results");

@@ -93,6 +93,8 @@ Outcomes run_rounds(const RunnerPlan& plan, std::vector<std::unique_ptr<System>>
     for (const auto& system : systems) {
         first_of.push_back(outcomes.cells.size());
         for (const PlannedCell& planned : cells_of(*system, plan.extent)) {
+            if (!plan.scenarios.empty() && !plan.scenarios.contains(planned.cell.scenario))
+                continue;
             CellOutcome outcome;
             outcome.planned = planned;
             outcome.kind = system->kind();

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct CellOutcome {
 struct RunnerPlan {
     Scene scene;
     Extent extent = Extent::table;
+    std::set<std::string> scenarios = {};  // empty: all
     int rounds = 7;
     std::uint64_t budget_ns = 0;
     std::function<void(const std::string&)> say = {};  // progress, one line each
