@@ -7,7 +7,12 @@
 //      | ready (byte per lane) | sleep word per destination, 128 bytes apart |
 //
 //   S1  the broker alone clears a ready byte: clear, membarrier, look at the lane again
-//   S2  a need bit is set before the broker's sleep word is looked at
+//   S2  a need or passed bit is set before `hungry` and the broker's sleep word are looked at, and
+//       the broker sets those words before it looks at the bits a last time. All of these are
+//       sequentially consistent, so one of the two sees the other. Here that is cheaper than
+//       letting the broker call membarrier for both, as sleepers do (sleep.hpp): the client's side
+//       comes once per page and has its read-modify-write anyway, the broker's once per turn, of
+//       which the call was more than half
 #ifndef WEIR_SHM_SIGNALS_HPP
 #define WEIR_SHM_SIGNALS_HPP
 
@@ -52,8 +57,9 @@ struct SignalsView {
 // be overtaken by the stores before it, and the broker could clear the bit and miss them. Once per
 // page.
 inline void set_lane_bit(std::atomic<std::uint64_t>* bits, LaneId lane) noexcept {
-    // SYNC(lane_bit) release: what the lane needs was written before its bit.
-    bits[lane / 64].fetch_or(std::uint64_t{1} << (lane % 64), std::memory_order_acq_rel);
+    // SYNC(lane_bit) release: what the lane needs was written before its bit. In one order with the
+    // words that are looked at next (S2).
+    bits[lane / 64].fetch_or(std::uint64_t{1} << (lane % 64), std::memory_order_seq_cst);
 }
 
 }  // namespace weir

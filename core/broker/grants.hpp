@@ -32,7 +32,7 @@
 //   refused             set      0                  no             asking again
 //   waiting             set      set                yes            a grant, giving up, its end
 //
-//   H1  while the list is not empty the `hungry` word is 1 (store, membarrier, collect again)
+//   H1  while the list is not empty the `hungry` word is 1 (store, then collect again)
 //   H2  pages ahead of need are granted only while nobody waits
 //   H3  only a lane whose request was granted, or whose reason changed, is woken
 #ifndef WEIR_CORE_BROKER_GRANTS_HPP

@@ -12,8 +12,8 @@
 //        +------------------------------------------------------------+
 //
 // Going to sleep is the step that could lose a wake-up. Clients set a bit (what they need) and ring
-// the doorbell only if `broker_asleep` is set. So the loop announces its sleep, lets every process
-// pass a barrier, looks at the bits once more, and only then waits (fall_asleep, may_sleep).
+// the doorbell only if `broker_asleep` is set. So the loop announces its sleep, looks at the bits
+// once more, and only then waits (fall_asleep, may_sleep; signals.hpp, S2).
 //
 // Invariants
 //   O1  each connection has at most one receive and one watch on its process in flight, and is

@@ -18,7 +18,6 @@
 #include "core/broker/shortages.hpp"
 #include "core/broker/stated_sizes.hpp"
 #include "core/protocol/channel.hpp"
-#include "shm/barrier.hpp"
 
 namespace weir::broker {
 namespace {
@@ -413,11 +412,9 @@ void Segment::abandon_disk() {
 bool Segment::disk_is_idle() const { return !parts_->disk || parts_->disk->is_idle(); }
 
 void Segment::fall_asleep() {
-    // relaxed: ordered by the membarrier below.
-    parts_->tables.signals.head().broker_asleep.store(1, std::memory_order_relaxed);
-    // barrier: who sets a bit from here on sees that the doorbell is wanted; bits set before are
-    // seen below.
-    barrier_everywhere();
+    // SYNC(doorbell) release: nothing is published; who sets a bit after this rings, and bits that
+    // were set before are seen below (S2).
+    parts_->tables.signals.head().broker_asleep.store(1, std::memory_order_seq_cst);
 }
 
 bool Segment::may_sleep() const {
@@ -428,10 +425,10 @@ bool Segment::may_sleep() const {
     // Bits of lanes that do not exist are nobody's: they would keep a lied-to broker awake for
     // ever.
     for (std::size_t word = 0; word < bit_words(tables); ++word) {
-        // relaxed: both are ordered by the membarrier in fall_asleep; the bits are taken later with
-        // acquire.
-        if (head.need[word].load(std::memory_order_relaxed) != 0) return false;
-        if (head.passed[word].load(std::memory_order_relaxed) != 0) return false;
+        // SYNC(lane_bit) acquire: in one order with `broker_asleep` (S2); the bits are taken later.
+        if (head.need[word].load(std::memory_order_seq_cst) != 0) return false;
+        // SYNC(lane_bit) acquire: as above.
+        if (head.passed[word].load(std::memory_order_seq_cst) != 0) return false;
     }
     return true;
 }

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "core/base/check.hpp"
-#include "shm/barrier.hpp"
 #include "shm/sleep.hpp"
 
 namespace weir::broker {
@@ -40,12 +39,10 @@ bool Tables::set_hungry(Hunger why, bool hungry) noexcept {
     const auto bit = static_cast<std::uint32_t>(why);
     hunger = hungry ? before | bit : before & ~bit;
     if ((before != 0) == (hunger != 0)) return false;
-    // relaxed: ordered by the membarrier below.
-    signals.head().hungry.store(hunger != 0 ? 1 : 0, std::memory_order_relaxed);
-    if (hunger == 0) return false;
-    // barrier: store, membarrier, look again: whoever passes a page from here on rings.
-    barrier_everywhere();
-    return true;
+    // SYNC(doorbell) release: nothing is published; who passed a page before, without ringing, has
+    // set its bit, which is looked at after this (S2).
+    signals.head().hungry.store(hunger != 0 ? 1 : 0, std::memory_order_seq_cst);
+    return hunger != 0;
 }
 
 void Tables::show_ranges(const Destination& queue) noexcept {

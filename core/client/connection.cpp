@@ -377,11 +377,8 @@ void Connection::ring() const noexcept {
 }
 
 void Connection::ring_if_asleep() const noexcept {
-    // barrier: the bit is set before the broker's sleep word is looked at (S2); it calls
-    // membarrier.
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    // relaxed: ordered behind the bit by the broker's membarrier.
-    if (signals().head().broker_asleep.load(std::memory_order_relaxed) != 0) ring();
+    // SYNC(doorbell) acquire: nothing is read by it; in one order with the bit before it (S2).
+    if (signals().head().broker_asleep.load(std::memory_order_seq_cst) != 0) ring();
 }
 
 BrokerInfo Connection::info() const {

@@ -52,11 +52,8 @@ void ConsumerCore::close() noexcept {
 void ConsumerCore::passed(LaneId lane) noexcept {
     SignalsHead& head = connection->signals().head();
     set_lane_bit(head.passed, lane);
-    // barrier: the bit is set before the hungry word is looked at; the broker stores that word,
-    // calls membarrier and looks again.
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    // relaxed: ordered behind the bit by the broker's membarrier.
-    if (head.hungry.load(std::memory_order_relaxed) != 0) connection->ring_if_asleep();
+    // SYNC(doorbell) acquire: nothing is read by it; in one order with the bit before it (S2).
+    if (head.hungry.load(std::memory_order_seq_cst) != 0) connection->ring_if_asleep();
 }
 
 // With automatic acknowledgement only the message given out last is still asked.
