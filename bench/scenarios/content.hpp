@@ -2,7 +2,7 @@
 //
 // What the messages of a leg hold, and the check that all of them came, whole, once and in order.
 //
-// Small messages differ: their words count on from message to message (probes/words.hpp). From 4
+// Small messages differ: their words count on from message to message (probes/words.hpp). From 1
 // KiB on each is the same private block, copied, which is what the raw copy stream beside it does;
 // there the sum tells that every message came whole, and their number that each came once.
 #ifndef WEIR_BENCH_SCENARIOS_CONTENT_HPP
@@ -18,7 +18,7 @@
 
 namespace weir::bench {
 
-inline constexpr std::uint64_t same_block_from = 4096;
+inline constexpr std::uint64_t same_block_from = 1024;
 
 // The first word of message `index`: its words count on from there.
 constexpr std::uint64_t first_word_of(std::uint64_t index, std::uint64_t bytes) noexcept {

@@ -37,15 +37,16 @@ Probed<void> produce(const Scene& scene, LegArea& area, std::uint64_t who, std::
 }
 
 Probed<void> consume(const Scene& scene, LegArea& area, Mode mode, std::uint64_t bytes,
-                     std::uint64_t messages, Meeting& meeting) {
+                     std::uint64_t warm_up, std::uint64_t messages, Meeting& meeting) {
     auto receiver = WeirReceiver::open(weir_broker_name(scene), destination, mode);
     if (!receiver) return fail(receiver.error());
     const std::uint64_t words = bytes / 8;
     std::array<std::uint64_t, fan_width> next{};
     std::uint64_t sum = 0;
     meeting.begin();
-    const std::uint64_t began_ns = monotonic_ns();
+    std::uint64_t began_ns = 0;
     for (std::uint64_t index = 0; index < fan_width * messages; ++index) {
+        if (index == warm_up) began_ns = monotonic_ns();
         const auto message = receiver->receive();
         if (message.data() == nullptr) return fail(receiver->why());
         const std::uint64_t first = first_word(message);
@@ -69,10 +70,14 @@ Probed<Measured> fan_in(const Scene& scene, const Cell& cell, std::uint64_t coun
     if (!area) return fail(area.error());
     auto& shared = area->front<LegArea>();
     const std::uint64_t bytes = whole_words(cell.size);
-    const std::uint64_t each = count / fan_width + 1;
-    std::vector<Member> members{
-        {[&](Meeting& meeting) { return consume(scene, shared, cell.mode, bytes, each, meeting); },
-         Seat::either}};
+    const std::uint64_t messages = std::max(count, WeirTopic::bytes_min / bytes);
+    const std::uint64_t each = (WeirTopic::warm_up_bytes / bytes + messages) / fan_width + 1;
+    const std::uint64_t warm_up = fan_width * each - messages;
+    std::vector<Member> members{{[&](Meeting& meeting) {
+                                     return consume(scene, shared, cell.mode, bytes, warm_up, each,
+                                                    meeting);
+                                 },
+                                 Seat::either}};
     for (std::uint64_t who = 0; who < fan_width; ++who) {
         members.push_back({[&, who](Meeting& meeting) {
                                return produce(scene, shared, who, bytes, each, meeting);
@@ -83,7 +88,7 @@ Probed<Measured> fan_in(const Scene& scene, const Cell& cell, std::uint64_t coun
     if (!done) return fail(done.error());
     Measured measured;
     measured.elapsed_ns = shared.elapsed_ns;
-    measured.msgs_per_s = per_second(fan_width * each, shared.elapsed_ns);
+    measured.msgs_per_s = per_second(messages, shared.elapsed_ns);
     measured.bytes_per_s = measured.msgs_per_s * static_cast<double>(bytes);
     return measured;
 }
