@@ -6,6 +6,7 @@
 
 #include "core/broker/collection.hpp"
 #include "core/broker/counting.hpp"
+#include "core/broker/cursors.hpp"
 #include "core/broker/giving_up.hpp"
 #include "core/broker/idle_tails.hpp"
 #include "core/broker/limits.hpp"
@@ -72,14 +73,7 @@ bool is_slowed_down(const Tables& tables, const Destination& destination) noexce
     return !flows;
 }
 
-// Ahead of need a destination is not filled to its limit either, nor far enough to be slowed down.
-bool is_scarce(const Tables& tables, const Destination& destination, Bytes asked) noexcept {
-    const Bytes limit = destination.direct_account.limit();
-    if (limit == no_limit) return false;
-    const Bytes used = destination.direct_account.used() + asked;
-    return used + limit / 16 > limit ||
-           (is_slowed_down(tables, destination) && used > destination.policy.high_water);
-}
+Bytes what_is_left(Bytes most, Bytes used) noexcept { return most > used ? most - used : 0; }
 
 bool within_reserve(const LimitedAccount& account) noexcept {
     return account.used() <= account.reserve();
@@ -128,15 +122,26 @@ void Grants::serve(Lane& lane) {
     const Request request = read_request(lane);
     if (tables_->stopping) return refused(lane, request, WaitReason::broker_stopping);
     if (!request.blocked) stop_waiting(lane);
+    if (is_postponed(lane)) return;
     collect(*tables_, lane);
     const std::uint64_t now = tables_->clock.now_ns();
-    lane.window = next_window(lane.window, now - lane.asked_ns, window_bound(*tables_, lane));
+    const Bytes left = request.blocked ? 0 : bytes_ahead(lane);
+    lane.window =
+        next_window(lane.window, left, now - lane.asked_ns, window_bound(*tables_, lane));
     lane.asked_ns = now;
     if (request.record != 0) lane.record_recent = request.record;
 
+    lane.head_start.look(lowest_cursor(*tables_, lane), now);
+    if (!postpone(lane, request, now)) serve_now(lane, request, now);
+}
+
+void Grants::serve_now(Lane& lane, const Request& request, std::uint64_t now) {
+    const Bytes before = lane.granted();
     WaitReason reason = WaitReason::none;
     if (!satisfy(lane, request, reason)) return refused(lane, request, reason);
     if (!contended(lane)) fill_window(lane, request);
+    lane.head_start.granted(lane.granted() - std::min(lane.granted(), before), unread_bytes(lane),
+                            head_start(tables_->direct.root.limit()), now);
     granted(lane);
 }
 
@@ -276,17 +281,29 @@ bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     return outcome == Append::done;
 }
 
-// Ahead of need, as long as it costs nobody anything.
+// What may be granted ahead of need: neither the region nor the destination is filled to its limit
+// by it, nor the destination far enough to be slowed down.
+Bytes Grants::spare_bytes(const Lane& lane) const {
+    const Bytes spare = what_is_left(free_bytes(), tables_->direct.root.limit() / 16);
+    const Destination& destination = tables_->destination_of(lane);
+    const Bytes limit = destination.direct_account.limit();
+    if (limit == no_limit) return spare;
+    const bool slow = is_slowed_down(*tables_, destination) && destination.policy.high_water != 0;
+    const Bytes most = std::min(limit - limit / 16, slow ? destination.policy.high_water : limit);
+    return std::min(spare, what_is_left(most, destination.direct_account.used()));
+}
+
+// Ahead of need, as long as it costs nobody anything, and no more than the share of one of those
+// who were put off.
 void Grants::fill_window(Lane& lane, const Request& request) {
     const Bytes record = std::max(request.record, lane.record_recent);
     const Bytes usual = record <= lane.window / 4 ? record : 0;
-    const Bytes scarce = tables_->direct.root.limit() / 16;
-    const Destination& destination = tables_->destination_of(lane);
+    const Bytes share = spare_bytes(lane) / (postponed_.size() + 1);
+    const Bytes before = lane.granted();
     Bytes ahead = bytes_ahead(lane);
     while (ahead < lane.window) {
         const Units units = suited_units(*tables_, lane, usual, free_bytes());
-        if (free_bytes() < scarce + units * page_unit ||
-            is_scarce(*tables_, destination, units * page_unit) ||
+        if (lane.granted() - before + units * page_unit > share ||
             append_page(*tables_, lane, units) != Append::done) {
             // Less than it should have: it would ask at each record if it went on believing in its
             // window.
@@ -421,6 +438,7 @@ void Grants::shrink_idle() {
 }
 
 void Grants::stop() {
+    postponed_.clear();
     for (Lane* const lane : live_lanes()) {
         if (lane->cell == nullptr) continue;
         stop_waiting(*lane);

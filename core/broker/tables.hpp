@@ -34,6 +34,7 @@
 #include "core/base/deque.hpp"
 #include "core/broker/accounts.hpp"
 #include "core/broker/exchange_blocks.hpp"
+#include "core/broker/head_start.hpp"
 #include "core/broker/limit_options.hpp"
 #include "core/broker/meter.hpp"
 #include "core/broker/pace.hpp"
@@ -199,6 +200,7 @@ struct Lane {
     std::uint64_t asked_ns = 0;
     std::uint64_t stepped_ns = 0;  // when `grants` was stepped last
     std::uint64_t granted_ns = 0;  // when a request was granted last
+    HeadStart head_start;
 
     // Waiting for a grant (waiting.cpp).
     bool waiting = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/broker/collection.hpp"
+#include "core/broker/cursors.hpp"
 #include "core/broker/grants.hpp"
 #include "core/broker/limits.hpp"
 #include "core/broker/retraction.hpp"
@@ -22,6 +23,10 @@ std::uint64_t& finish_of(Lane& lane, LineKind kind) noexcept {
 bool is_in_time(WaitReason reason) noexcept {
     return reason == WaitReason::rate_limit || reason == WaitReason::depth_limit;
 }
+
+// So long a lane is put off at most because memory is short, and for less than that not at all.
+constexpr std::uint64_t patience_ns = ns_per_ms;
+constexpr std::uint64_t postponed_least_ns = 20 * ns_per_us;
 
 }  // namespace
 
@@ -156,8 +161,53 @@ void Grants::stop_waiting(Lane& lane) {
     if (line_.lanes.empty() && apart_.lanes.empty() && crowded_.empty()) set_hungry(false);
 }
 
+// What was written and is not read by its slowest consumer.
+Bytes Grants::unread_bytes(const Lane& lane) const {
+    if (lane.pages.empty()) return 0;
+    const Position written = lane.pages.back().end() - bytes_ahead(lane);
+    const Position cursor = lowest_cursor(*tables_, lane);
+    return cursor < written ? written - cursor : 0;
+}
+
+bool Grants::is_postponed(const Lane& lane) const noexcept {
+    return std::any_of(postponed_.begin(), postponed_.end(),
+                       [&](const Postponed& one) { return one.lane == lane.id; });
+}
+
+// A lane is served later if that costs its consumers nothing: because it has its head start, or
+// because nearly everything is granted. Then each page that is read would let one be written: a
+// turn for each, and pages as small as what is free for a moment.
+bool Grants::postpone(Lane& lane, const Request& request, std::uint64_t now) {
+    const bool ahead = !request.answer && request.record == 0;
+    const bool in_line = request.blocked && request.on_full == Overflow::block;
+    if (!(ahead || in_line) || lane.meter.on || gives_up(lane, request) || contended(lane) ||
+        waits_for_pace(lane, request))
+        return false;
+    std::uint64_t due = lane.head_start.due_ns();
+    if (spare_bytes(lane) < lane.window / 2)
+        due = std::max(due, now + lane.head_start.busy_ns(unread_bytes(lane) / 2, patience_ns));
+    if (due < now + postponed_least_ns) return false;
+    postponed_.push_back({lane.id, due});
+    return true;
+}
+
+void Grants::serve_postponed(std::uint64_t now) {
+    for (;;) {
+        const auto due = std::min_element(
+            postponed_.begin(), postponed_.end(),
+            [](const Postponed& a, const Postponed& b) { return a.due_ns < b.due_ns; });
+        if (due == postponed_.end() || due->due_ns > now) return;
+        Lane& lane = *tables_->lane(due->lane);
+        postponed_.erase(due);
+        if (!revocation_is_seen(lane)) continue;  // it asks when it sees that
+        collect(*tables_, lane);
+        serve_now(lane, read_request(lane), now);
+    }
+}
+
 void Grants::forget(Lane& lane) {
     stop_waiting(lane);
+    std::erase_if(postponed_, [&](const Postponed& one) { return one.lane == lane.id; });
     end_meter(*tables_, lane);
 }
 
@@ -194,6 +244,7 @@ void Grants::serve_line(const Numbers& order) {
 
 void Grants::serve_waiting() {
     const std::uint64_t now = tables_->clock.now_ns();
+    serve_postponed(now);
     serve_line(Numbers(line_.lanes));
     for (const std::uint32_t slot : std::vector<std::uint32_t>(crowded_)) {
         const Destination& destination = *tables_->destinations[slot];
@@ -217,6 +268,7 @@ std::uint64_t Grants::due_of(const Destination& destination) const {
 
 std::uint64_t Grants::due_ns() const {
     std::uint64_t due = never_due;
+    for (const Postponed& one : postponed_) due = std::min(due, one.due_ns);
     for (const std::uint32_t slot : crowded_)
         due = std::min(due, due_of(*tables_->destinations[slot]));
     return due;

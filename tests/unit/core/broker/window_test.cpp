@@ -15,11 +15,23 @@ TEST(Window, DoublesWhileTheLaneAsksSoonAndShrinksWhenItAsksRarely) {
     const std::uint64_t limit = window_limit(256 * mib);
     EXPECT_EQ(limit, 32 * mib);
     EXPECT_EQ(window_limit(4096 * mib), 64 * mib);
-    EXPECT_EQ(next_window(4 * kib, 0, limit), 8 * kib);
-    EXPECT_EQ(next_window(limit, 0, limit), limit);
-    EXPECT_EQ(next_window(64 * kib, 50 * ns_per_ms, limit), 64 * kib);
-    EXPECT_EQ(next_window(64 * kib, ns_per_s, limit), 32 * kib);
-    EXPECT_EQ(next_window(4 * kib, ns_per_s, limit), 4 * kib);
+    EXPECT_EQ(next_window(4 * kib, 2 * kib, 0, limit), 8 * kib);
+    EXPECT_EQ(next_window(limit, 0, 0, limit), limit);
+    EXPECT_EQ(next_window(64 * kib, 32 * kib, 50 * ns_per_ms, limit), 64 * kib);
+    EXPECT_EQ(next_window(64 * kib, 32 * kib, ns_per_s, limit), 32 * kib);
+    EXPECT_EQ(next_window(4 * kib, 2 * kib, ns_per_s, limit), 4 * kib);
+}
+
+TEST(Window, GrowsOutOfTheCacheOnlyForAReasonAndComesBack) {
+    const std::uint64_t limit = 32 * mib;
+    EXPECT_EQ(next_window(2 * mib, 1 * mib, 3 * ns_per_ms, limit), 4 * mib);
+    EXPECT_EQ(next_window(4 * mib, 2 * mib, 3 * ns_per_ms, limit), 4 * mib) << "it is enough";
+    EXPECT_EQ(next_window(4 * mib, 2 * mib, 50 * ns_per_us, limit), 8 * mib) << "it asks too often";
+    EXPECT_EQ(next_window(4 * mib, 900 * kib, 3 * ns_per_ms, limit), 8 * mib) << "served late";
+    EXPECT_EQ(next_window(4 * mib, 0, 50 * ns_per_ms, limit), 4 * mib) << "late, and rare";
+    EXPECT_EQ(next_window(16 * mib, 5 * mib, 3 * ns_per_ms, limit), 16 * mib);
+    EXPECT_EQ(next_window(16 * mib, 7 * mib, 3 * ns_per_ms, limit), 8 * mib) << "served at once";
+    EXPECT_EQ(next_window(16 * mib, 7 * mib, 50 * ns_per_us, limit), 32 * mib);
 }
 
 struct Case {
@@ -35,6 +47,9 @@ const Case cases[] = {
     {1 * mib,  100,           64 * mib, 16},
     {64 * mib, 100,           256 * mib, 256},    // 1 MiB is the largest class
     {64 * mib, 100,           1 * mib,  16},      // little is left: pages become smaller
+    {64 * kib, 1008,          64 * mib, 2},       // holds several records
+    {4 * mib,  64 * kib + 8,  64 * mib, 256},
+    {4 * mib,  64 * kib + 8,  2 * mib,  128},
     {4 * kib,  4032,          64 * mib, 1},       // fills a page exactly
     {4 * kib,  4040,          64 * mib, 2},
     {4 * kib,  9000,          64 * mib, 4},       // small records get a class
