@@ -132,6 +132,7 @@ void Grants::serve(Lane& lane) {
     if (request.record != 0) lane.record_recent = request.record;
 
     lane.head_start.look(lowest_cursor(*tables_, lane), now);
+    asker_.asked(lane.id, now);
     if (!postpone(lane, request, now)) serve_now(lane, request, now);
 }
 
@@ -139,9 +140,11 @@ void Grants::serve_now(Lane& lane, const Request& request, std::uint64_t now) {
     const Bytes before = lane.granted();
     WaitReason reason = WaitReason::none;
     if (!satisfy(lane, request, reason)) return refused(lane, request, reason);
-    if (!contended(lane)) fill_window(lane, request);
-    lane.head_start.granted(lane.granted() - std::min(lane.granted(), before), unread_bytes(lane),
-                            head_start(tables_->direct.root.limit()), now);
+    const Bytes unread = unread_bytes(lane);
+    const Bytes most =
+        lane.head_start.most_bytes(unread, head_start(tables_->direct.root.limit()));
+    if (!others_wait(lane, now)) fill_window(lane, request, most);
+    lane.head_start.granted(lane.granted() - std::min(lane.granted(), before), unread, now);
     granted(lane);
 }
 
@@ -293,17 +296,14 @@ Bytes Grants::spare_bytes(const Lane& lane) const {
     return std::min(spare, what_is_left(most, destination.direct_account.used()));
 }
 
-// Ahead of need, as long as it costs nobody anything, and no more than the share of one of those
-// who were put off.
-void Grants::fill_window(Lane& lane, const Request& request) {
+// Ahead of need, as long as it costs nobody anything, and no more than `most`.
+void Grants::fill_window(Lane& lane, const Request& request, Bytes most) {
     const Bytes record = std::max(request.record, lane.record_recent);
     const Bytes usual = record <= lane.window / 4 ? record : 0;
-    const Bytes share = spare_bytes(lane) / (postponed_.size() + 1);
-    const Bytes before = lane.granted();
     Bytes ahead = bytes_ahead(lane);
-    while (ahead < lane.window) {
+    while (ahead < std::min(lane.window, most)) {
         const Units units = suited_units(*tables_, lane, usual, free_bytes());
-        if (lane.granted() - before + units * page_unit > share ||
+        if (spare_bytes(lane) < units * page_unit ||
             append_page(*tables_, lane, units) != Append::done) {
             // Less than it should have: it would ask at each record if it went on believing in its
             // window.

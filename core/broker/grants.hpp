@@ -118,7 +118,9 @@ private:
     bool append_suited(Lane& lane, Bytes record, WaitReason& reason);
     Bytes spare_bytes(const Lane& lane) const;
     Bytes unread_bytes(const Lane& lane) const;
-    void fill_window(Lane& lane, const Request& request);
+    void fill_window(Lane& lane, const Request& request, Bytes most);
+    bool is_alone(const Lane& lane, std::uint64_t now) const noexcept;
+    bool others_wait(const Lane& lane, std::uint64_t now) const;
     bool is_postponed(const Lane& lane) const noexcept;
     bool postpone(Lane& lane, const Request& request, std::uint64_t now);
     void serve_postponed(std::uint64_t now);
@@ -151,7 +153,8 @@ private:
     WaitingLine line_;                    // for memory that all have in common
     WaitingLine apart_;                   // in no order
     std::vector<std::uint32_t> crowded_;  // destinations in whose lines somebody waits
-    std::vector<Postponed> postponed_;    // in order of time
+    std::vector<Postponed> postponed_;
+    SoleAsker asker_;
     std::vector<Reclaimed> reclaimed_;    // in this turn
 };
 

@@ -174,17 +174,31 @@ bool Grants::is_postponed(const Lane& lane) const noexcept {
                        [&](const Postponed& one) { return one.lane == lane.id; });
 }
 
+// The only producer of its destination, and nobody else has asked for anything of late.
+bool Grants::is_alone(const Lane& lane, std::uint64_t now) const noexcept {
+    return tables_->destination_of(lane).producers == 1 && asker_.is_alone(now);
+}
+
+// Is somebody to come first, or to have a share? A lane that is alone shares with nobody but itself
+// of a moment ago.
+bool Grants::others_wait(const Lane& lane, std::uint64_t now) const {
+    if (!line_.lanes.empty() || !tables_->destination_of(lane).line.lanes.empty()) return true;
+    return contended(lane) && !is_alone(lane, now);
+}
+
 // A lane is served later if that costs its consumers nothing: because it has its head start, or
 // because nearly everything is granted. Then each page that is read would let one be written: a
-// turn for each, and pages as small as what is free for a moment.
+// turn for each, and pages as small as what is free for a moment. Who is not alone stands in a
+// line, which is fair and has no place for who is not in it.
 bool Grants::postpone(Lane& lane, const Request& request, std::uint64_t now) {
+    const Destination& destination = tables_->destination_of(lane);
     const bool ahead = !request.answer && request.record == 0;
     const bool in_line = request.blocked && request.on_full == Overflow::block;
-    if (!(ahead || in_line) || lane.meter.on || gives_up(lane, request) || contended(lane) ||
-        waits_for_pace(lane, request))
+    if (!(ahead || in_line) || lane.meter.on || gives_up(lane, request) ||
+        others_wait(lane, now) || waits_for_pace(lane, request))
         return false;
-    std::uint64_t due = lane.head_start.due_ns();
-    if (spare_bytes(lane) < lane.window / 2)
+    std::uint64_t due = destination.producers == 1 ? lane.head_start.due_ns() : 0;
+    if (is_alone(lane, now) && spare_bytes(lane) < lane.window / 2)
         due = std::max(due, now + lane.head_start.busy_ns(unread_bytes(lane) / 2, patience_ns));
     if (due < now + postponed_least_ns) return false;
     postponed_.push_back({lane.id, due});

@@ -32,7 +32,8 @@ std::uint64_t held_ns(std::uint64_t bytes_a_ms, std::uint64_t granted, std::uint
     std::uint64_t now = 5 * ns_per_s;
     Position cursor = position_first;
     HeadStart lane = drained(bytes_a_ms, now, cursor);
-    lane.granted(granted, unread, start, now);
+    lane.most_bytes(unread, start);
+    lane.granted(granted, unread, now);
     return lane.due_ns() - now;
 }
 
@@ -52,8 +53,27 @@ TEST(HeadStart, SlowConsumersHoldNobodyUp) {
     Position cursor = position_first;
     HeadStart lane = drained(4 * mib, now, cursor);
     for (int look = 0; look < 8; ++look) lane.look(~Position{0}, now += ns_per_ms);
-    lane.granted(mib, 8 * start, start, now);
+    EXPECT_EQ(lane.most_bytes(8 * start, start), no_bound);
+    lane.granted(mib, 8 * start, now);
     EXPECT_EQ(lane.due_ns(), now) << "there is no consumer any more";
+}
+
+TEST(HeadStart, IsForALaneThatAsksAlone) {
+    SoleAsker asker;
+    asker.asked(3, ns_per_s);
+    EXPECT_FALSE(asker.is_alone(ns_per_s)) << "who asked before is not known";
+    asker.asked(3, ns_per_s + alone_after_ns);
+    EXPECT_TRUE(asker.is_alone(ns_per_s + alone_after_ns));
+    asker.asked(4, ns_per_s + alone_after_ns);
+    EXPECT_FALSE(asker.is_alone(ns_per_s + 2 * alone_after_ns - 1));
+}
+
+TEST(HeadStart, GrantsNoMoreThanComesDueBeforeItServesAgain) {
+    std::uint64_t now = 5 * ns_per_s;
+    Position cursor = position_first;
+    HeadStart lane = drained(4 * mib, now, cursor);
+    EXPECT_EQ(lane.most_bytes(start, start), no_bound);
+    EXPECT_EQ(lane.most_bytes(8 * start, start) >> 10, 2 * kib) << "an eighth for 4 ms";
 }
 
 TEST(HeadStart, SaysHowLongConsumersAreBusy) {
@@ -83,8 +103,10 @@ TEST(HeadStart, ALeadShrinksToTheHeadStartAndTheConsumerNeverStarves) {
         least = std::min(least, unread);
         if (lane.due_ns() <= now) {
             lane.look(cursor, now);
-            unread += 4 * mib;  // faster than anybody reads
-            lane.granted(4 * mib, unread, start, now);
+            // Faster than anybody reads.
+            const std::uint64_t given = std::min(4 * mib, lane.most_bytes(unread, start));
+            unread += given;
+            lane.granted(given, unread, now);
         }
         if (now > began + ns_per_s / 2) highest_late = std::max(highest_late, unread);
     }

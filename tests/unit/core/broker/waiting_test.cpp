@@ -125,5 +125,67 @@ TEST(Waiting, ProducersOfADestinationAtItsLimitAreGrantedEqualBytesWhateverTheyH
     }
 }
 
+// A region that is full behind a reader who takes so many messages ten times a millisecond, and
+// whose producers ask as soon as they find no room.
+struct Busy {
+    SegmentStage stage{16 << 20};
+    TestSubscriber reader = stage.subscriber(stage.session(), "topic://a");
+    std::vector<TestProducer> producers;
+    std::vector<std::string> texts;
+    std::size_t read = 0;
+
+    explicit Busy(const std::vector<std::size_t>& sizes) {
+        for (const std::size_t size : sizes) {
+            producers.push_back(stage.producer(stage.session(), "topic://a"));
+            texts.emplace_back(size, 'k');
+        }
+        for (bool sent = true; sent;) {
+            sent = false;
+            for (std::size_t one = 0; one < texts.size(); ++one)
+                sent = producers[one].send(texts[one]) || sent;
+        }
+    }
+    void run(int milliseconds, std::size_t a_tenth) {
+        for (int step = 0; step < 10 * milliseconds; ++step) {
+            stage.clock.advance_ns(ns_per_ms / 10);
+            read += reader.drain(a_tenth).size();
+            stage.segment->turn();
+            for (std::size_t one = 0; one < texts.size(); ++one)
+                producers[one].fill(texts[one], 4096);
+        }
+    }
+};
+
+TEST(Waiting, OfAFullRegionABusyReadersProducerGetsPiecesThatAreWorthATurn) {
+    Busy busy({1000});
+    const LaneSlot& slot = busy.producers[0].slot();
+    ASSERT_TRUE(waits(busy.producers[0])) << "nobody has read";
+    busy.run(50, 26);
+    const std::uint32_t before = slot.grants.load();
+    busy.read = 0;
+    busy.run(100, 26);
+    EXPECT_EQ(busy.read, 26'000u) << "the reader always found something";
+    EXPECT_LE(slot.grants.load() - before, 110u) << "one a millisecond, of a thousand looks";
+    EXPECT_EQ(busy.stage.shared.signals.head().hungry.load(), 0u) << "nobody has to ring";
+    EXPECT_EQ(slot.reason.load(), WaitReason::none);
+
+    // The reader stops: the producer fills what is left, and then waits with a reason.
+    busy.run(5, 0);
+    EXPECT_TRUE(waits(busy.producers[0]));
+    EXPECT_EQ(slot.reason.load(), WaitReason::direct_full);
+    EXPECT_EQ(busy.stage.shared.signals.head().hungry.load(), 1u);
+}
+
+TEST(Waiting, WhoIsNotAloneIsNotPutOff) {
+    for (const std::size_t a_tenth : {26u, 400u}) {
+        Busy busy({1000, 5000});
+        busy.run(50, a_tenth);
+        for (int step = 0; step < 60; ++step) {
+            busy.run(1, a_tenth);
+            ASSERT_EQ(busy.stage.segment->due_ns(), broker::never_due) << a_tenth << " " << step;
+        }
+    }
+}
+
 }  // namespace
 }  // namespace weir::test
