@@ -24,11 +24,11 @@ TEST(Window, DoublesWhileTheLaneAsksSoonAndShrinksWhenItAsksRarely) {
 
 TEST(Window, GrowsOutOfTheCacheOnlyForAReasonAndComesBack) {
     const std::uint64_t limit = 32 * mib;
-    EXPECT_EQ(next_window(2 * mib, 1 * mib, 3 * ns_per_ms, limit), 4 * mib);
-    EXPECT_EQ(next_window(4 * mib, 2 * mib, 3 * ns_per_ms, limit), 4 * mib) << "it is enough";
-    EXPECT_EQ(next_window(4 * mib, 2 * mib, 50 * ns_per_us, limit), 8 * mib) << "it asks too often";
-    EXPECT_EQ(next_window(4 * mib, 900 * kib, 3 * ns_per_ms, limit), 8 * mib) << "served late";
-    EXPECT_EQ(next_window(4 * mib, 0, 50 * ns_per_ms, limit), 4 * mib) << "late, and rare";
+    EXPECT_EQ(next_window(4 * mib, 2 * mib, 3 * ns_per_ms, limit), 8 * mib);
+    EXPECT_EQ(next_window(8 * mib, 4 * mib, 3 * ns_per_ms, limit), 8 * mib) << "it is enough";
+    EXPECT_EQ(next_window(8 * mib, 4 * mib, 50 * ns_per_us, limit), 16 * mib) << "it asks too often";
+    EXPECT_EQ(next_window(8 * mib, 1 * mib, 3 * ns_per_ms, limit), 16 * mib) << "served late";
+    EXPECT_EQ(next_window(8 * mib, 0, 50 * ns_per_ms, limit), 8 * mib) << "late, and rare";
     EXPECT_EQ(next_window(16 * mib, 5 * mib, 3 * ns_per_ms, limit), 16 * mib);
     EXPECT_EQ(next_window(16 * mib, 7 * mib, 3 * ns_per_ms, limit), 8 * mib) << "served at once";
     EXPECT_EQ(next_window(16 * mib, 7 * mib, 50 * ns_per_us, limit), 32 * mib);
