@@ -126,8 +126,7 @@ void Grants::serve(Lane& lane) {
     collect(*tables_, lane);
     const std::uint64_t now = tables_->clock.now_ns();
     const Bytes left = request.blocked ? 0 : bytes_ahead(lane);
-    lane.window =
-        next_window(lane.window, left, now - lane.asked_ns, window_bound(*tables_, lane));
+    lane.window = next_window(lane.window, left, now - lane.asked_ns, window_bound(*tables_, lane));
     lane.asked_ns = now;
     if (request.record != 0) lane.record_recent = request.record;
 
@@ -141,8 +140,7 @@ void Grants::serve_now(Lane& lane, const Request& request, std::uint64_t now) {
     WaitReason reason = WaitReason::none;
     if (!satisfy(lane, request, reason)) return refused(lane, request, reason);
     const Bytes unread = unread_bytes(lane);
-    const Bytes most =
-        lane.head_start.most_bytes(unread, head_start(tables_->direct.root.limit()));
+    const Bytes most = lane.head_start.most_bytes(unread, head_start(tables_->direct.root.limit()));
     if (!others_wait(lane, now)) fill_window(lane, request, most);
     lane.head_start.granted(lane.granted() - std::min(lane.granted(), before), unread, now);
     granted(lane);

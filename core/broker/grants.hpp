@@ -155,7 +155,7 @@ private:
     std::vector<std::uint32_t> crowded_;  // destinations in whose lines somebody waits
     std::vector<Postponed> postponed_;
     SoleAsker asker_;
-    std::vector<Reclaimed> reclaimed_;    // in this turn
+    std::vector<Reclaimed> reclaimed_;  // in this turn
 };
 
 }  // namespace weir::broker

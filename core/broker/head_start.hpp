@@ -73,8 +73,7 @@ public:
         if (span_ns < drain_look_least_ns) return;
         const bool moved = cursor_ != 0 && cursor > cursor_ && cursor < position_limit;
         const std::uint64_t read = moved ? cursor - cursor_ : 0;
-        const double rate =
-            static_cast<double>(read) * ns_per_s / static_cast<double>(span_ns);
+        const double rate = static_cast<double>(read) * ns_per_s / static_cast<double>(span_ns);
         drain_ = span_ns > drain_look_most_ns ? rate : (drain_ + rate) / 2;
         cursor_ = cursor;
         looked_ns_ = now_ns;

@@ -194,8 +194,8 @@ bool Grants::postpone(Lane& lane, const Request& request, std::uint64_t now) {
     const Destination& destination = tables_->destination_of(lane);
     const bool ahead = !request.answer && request.record == 0;
     const bool in_line = request.blocked && request.on_full == Overflow::block;
-    if (!(ahead || in_line) || lane.meter.on || gives_up(lane, request) ||
-        others_wait(lane, now) || waits_for_pace(lane, request))
+    if (!(ahead || in_line) || lane.meter.on || gives_up(lane, request) || others_wait(lane, now) ||
+        waits_for_pace(lane, request))
         return false;
     std::uint64_t due = destination.producers == 1 ? lane.head_start.due_ns() : 0;
     if (is_alone(lane, now) && spare_bytes(lane) < lane.window / 2)

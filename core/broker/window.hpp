@@ -9,9 +9,9 @@
 // What is written round and round should stay in a cache, so beyond `window_cached` a window grows
 // only for a reason: the lane asks so often that the broker's turns would be a burden, or most of
 // what it had is used up before the broker comes round. It shrinks when the broker comes quickly
-// again. (Between two cores with an L2 of 2 MiB each, 26 November 2026, medians of runs in turn: 1 KiB
-// 7.4 GB/s with a window of 32 MiB, 9.6 with 8, 11.6 with 4; when broker and producer got in each
-// other's way less, 64 KiB 16.6 GB/s with 4, 19.3 with 8, 17.7 with 16, smaller ones no difference.)
+// again. (Between two cores with an L2 of 2 MiB, 26 November 2026, in turn: 1 KiB 7.4 GB/s with
+// a window of 32 MiB, 9.6 with 8, 11.6 with 4; when broker and producer got in each other's
+// way less, 64 KiB 16.6 GB/s with 4, 19.3 with 8, 17.7 with 16, smaller ones no difference.)
 //
 // A page is a sixteenth of the window: large enough that pages are rare events for a fast lane,
 // small enough that a window is several of them; up to a quarter, so that it holds several records.

@@ -26,7 +26,7 @@ TEST(Window, GrowsOutOfTheCacheOnlyForAReasonAndComesBack) {
     const std::uint64_t limit = 32 * mib;
     EXPECT_EQ(next_window(4 * mib, 2 * mib, 3 * ns_per_ms, limit), 8 * mib);
     EXPECT_EQ(next_window(8 * mib, 4 * mib, 3 * ns_per_ms, limit), 8 * mib) << "it is enough";
-    EXPECT_EQ(next_window(8 * mib, 4 * mib, 50 * ns_per_us, limit), 16 * mib) << "it asks too often";
+    EXPECT_EQ(next_window(8 * mib, 4 * mib, 50 * ns_per_us, limit), 16 * mib) << "asks too often";
     EXPECT_EQ(next_window(8 * mib, 1 * mib, 3 * ns_per_ms, limit), 16 * mib) << "served late";
     EXPECT_EQ(next_window(8 * mib, 0, 50 * ns_per_ms, limit), 8 * mib) << "late, and rare";
     EXPECT_EQ(next_window(16 * mib, 5 * mib, 3 * ns_per_ms, limit), 16 * mib);
