@@ -122,7 +122,10 @@ void Grants::serve(Lane& lane) {
     const Request request = read_request(lane);
     if (tables_->stopping) return refused(lane, request, WaitReason::broker_stopping);
     if (!request.blocked) stop_waiting(lane);
-    if (is_postponed(lane)) return;
+    if (is_postponed(lane)) {
+        if (may_be_late(lane, request)) return;
+        end_postponement(lane);
+    }
     collect(*tables_, lane);
     const std::uint64_t now = tables_->clock.now_ns();
     const Bytes left = request.blocked ? 0 : bytes_ahead(lane);

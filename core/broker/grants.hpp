@@ -122,6 +122,8 @@ private:
     bool is_alone(const Lane& lane, std::uint64_t now) const noexcept;
     bool others_wait(const Lane& lane, std::uint64_t now) const;
     bool is_postponed(const Lane& lane) const noexcept;
+    void end_postponement(const Lane& lane);
+    bool may_be_late(const Lane& lane, const Request& request) const;
     bool postpone(Lane& lane, const Request& request, std::uint64_t now);
     void serve_postponed(std::uint64_t now);
     bool waits_for_pace(const Lane& lane, const Request& request) const;

@@ -174,6 +174,17 @@ bool Grants::is_postponed(const Lane& lane) const noexcept {
                        [&](const Postponed& one) { return one.lane == lane.id; });
 }
 
+void Grants::end_postponement(const Lane& lane) {
+    std::erase_if(postponed_, [&](const Postponed& one) { return one.lane == lane.id; });
+}
+
+// Asked ahead, or by one that waits as long as it takes.
+bool Grants::may_be_late(const Lane& lane, const Request& request) const {
+    const bool ahead = !request.answer && request.record == 0;
+    return (ahead || (request.blocked && request.on_full == Overflow::block)) &&
+           !gives_up(lane, request);
+}
+
 // The only producer of its destination, and nobody else has asked for anything of late.
 bool Grants::is_alone(const Lane& lane, std::uint64_t now) const noexcept {
     return tables_->destination_of(lane).producers == 1 && asker_.is_alone(now);
@@ -192,9 +203,7 @@ bool Grants::others_wait(const Lane& lane, std::uint64_t now) const {
 // line, which is fair and has no place for who is not in it.
 bool Grants::postpone(Lane& lane, const Request& request, std::uint64_t now) {
     const Destination& destination = tables_->destination_of(lane);
-    const bool ahead = !request.answer && request.record == 0;
-    const bool in_line = request.blocked && request.on_full == Overflow::block;
-    if (!(ahead || in_line) || lane.meter.on || gives_up(lane, request) || others_wait(lane, now) ||
+    if (!may_be_late(lane, request) || lane.meter.on || others_wait(lane, now) ||
         waits_for_pace(lane, request))
         return false;
     std::uint64_t due = destination.producers == 1 ? lane.head_start.due_ns() : 0;
@@ -221,7 +230,7 @@ void Grants::serve_postponed(std::uint64_t now) {
 
 void Grants::forget(Lane& lane) {
     stop_waiting(lane);
-    std::erase_if(postponed_, [&](const Postponed& one) { return one.lane == lane.id; });
+    end_postponement(lane);
     end_meter(*tables_, lane);
 }
 

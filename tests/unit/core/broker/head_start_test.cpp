@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/broker/grants.hpp"
 #include "tests/support/segment_stage.hpp"
 
 namespace weir::broker {
@@ -145,6 +146,23 @@ TEST(HeadStart, OfASegmentAFastReaderHasItsProducerNotFarAhead) {
     EXPECT_LT(lead_after(fast, 4000, 60), 24 * mib) << "three windows";
     SegmentStage slow(64 * mib);
     EXPECT_GT(lead_after(slow, 400, 60), 40 * mib) << "a burst before a slow reader is taken in";
+}
+
+TEST(HeadStart, WhoWouldNotWaitIsServedAtOnce) {
+    SegmentStage stage(64 * mib);
+    TestSubscriber reader = stage.subscriber(stage.session(), "topic://a");
+    TestProducer producer = stage.producer(stage.session(), "topic://a");
+    for (int step = 0; stage.segment->due_ns() == broker::never_due; ++step) {
+        ASSERT_LT(step, 1000) << "it is never put off";
+        stage.clock.advance_ns(ns_per_ms / 10);
+        reader.drain(400);
+        stage.segment->turn();
+        producer.fill(kilobyte, 3000);
+    }
+    ASSERT_FALSE(producer.send(kilobyte)) << "it is put off and has nothing left";
+    producer.on_full = Overflow::fail;
+    EXPECT_TRUE(producer.send(kilobyte));
+    EXPECT_EQ(stage.segment->due_ns(), broker::never_due);
 }
 
 }  // namespace
