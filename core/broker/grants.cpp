@@ -134,7 +134,6 @@ void Grants::serve(Lane& lane) {
     if (request.record != 0) lane.record_recent = request.record;
 
     lane.head_start.look(lowest_cursor(*tables_, lane), now);
-    asker_.asked(lane.id, now);
     if (!postpone(lane, request, now)) serve_now(lane, request, now);
 }
 
@@ -142,7 +141,7 @@ void Grants::serve_now(Lane& lane, const Request& request, std::uint64_t now) {
     const Bytes before = lane.granted();
     WaitReason reason = WaitReason::none;
     if (!satisfy(lane, request, reason)) return refused(lane, request, reason);
-    const Bytes unread = unread_bytes(lane);
+    const Bytes unread = has_head_start(lane, request) ? unread_bytes(lane) : 0;
     const Bytes most = lane.head_start.most_bytes(unread, head_start(tables_->direct.root.limit()));
     if (!others_wait(lane, now)) fill_window(lane, request, most);
     lane.head_start.granted(lane.granted() - std::min(lane.granted(), before), unread, now);
@@ -224,7 +223,7 @@ bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason)
 // Is it one that waits, at a destination that is slowed down between high-water and limit?
 bool Grants::waits_for_pace(const Lane& lane, const Request& request) const {
     if (!is_slowed_down(*tables_, tables_->destination_of(lane))) return false;
-    return request.record == 0 || (request.on_full == Overflow::block && !gives_up(lane, request));
+    return request.record == 0 || (request.waits() && !gives_up(lane, request));
 }
 
 bool Grants::may_grant_now(const Lane& lane, Bytes needed) {
@@ -320,6 +319,7 @@ void Grants::fill_window(Lane& lane, const Request& request, Bytes most) {
 void Grants::granted(Lane& lane) {
     stop_waiting(lane);
     lane.granted_ns = tables_->clock.now_ns();
+    asker_.asked(lane.id, lane.granted_ns);
     raise_stop(*tables_, lane);
     // relaxed: read behind `grants`.
     tables_->slot(lane).reason.store(WaitReason::none, std::memory_order_relaxed);

@@ -91,6 +91,11 @@ private:
         bool blocked = false;  // the producer waits
         bool answer = false;   // the producer looks for an answer
         Overflow on_full = Overflow::block;
+
+        // Fail-after: so shortly that it is no use to serve it later.
+        bool waits() const noexcept {
+            return on_full == Overflow::block || on_full == Overflow::fail_after;
+        }
     };
 
     // For whom something was taken back: a level, and which of that level.
@@ -119,6 +124,7 @@ private:
     Bytes spare_bytes(const Lane& lane) const;
     Bytes unread_bytes(const Lane& lane) const;
     void fill_window(Lane& lane, const Request& request, Bytes most);
+    bool has_head_start(const Lane& lane, const Request& request) const;
     bool is_alone(const Lane& lane, std::uint64_t now) const noexcept;
     bool others_wait(const Lane& lane, std::uint64_t now) const;
     bool is_postponed(const Lane& lane) const noexcept;

@@ -12,14 +12,15 @@
 //      |  .                        before consumers have read half of what they have, and within
 //      |   `.                      `hold_most_ns`
 //    drain -`- - . _
-//      |           |  `- -         so unread settles near the head start
+//      |           |  `------      so unread settles near the head start
 //      +-----------+---------> unread
 //             head start
 //
-// Slow consumers gain nothing by that, so a burst before them is taken in as fast as it comes. And
-// it is for the only producer of a destination: several share its consumers by what they are
-// granted, which has an order of its own (grants.hpp); each at the pace at which it is read, who is
-// read more would be granted more.
+// Slow consumers gain nothing by that, so a burst before them is taken in as fast as it comes, nor
+// does who reads what comes from disk. The slowest consumer counts: of a topic one that is caught
+// up waits with the others. And it is for the only producer of a destination: several share its
+// consumers by what they are granted, which has an order of its own (grants.hpp); each at the pace
+// at which it is read, who is read more would be granted more.
 //
 // All of it is arithmetic on copies, so it is tested as tables.
 #ifndef WEIR_CORE_BROKER_HEAD_START_HPP
@@ -40,6 +41,7 @@ inline constexpr std::uint64_t drain_least = 64'000'000;    // 64 KiB a millisec
 inline constexpr std::uint64_t drain_look_least_ns = 20 * ns_per_us;
 inline constexpr std::uint64_t drain_look_most_ns = 100 * ns_per_ms;
 
+inline constexpr double pace_least = 0.5;  // of the drain: enough for the lead to shrink
 inline constexpr std::uint64_t alone_after_ns = 10 * ns_per_ms;
 inline constexpr std::uint64_t no_bound = ~std::uint64_t{0};
 
@@ -83,7 +85,8 @@ public:
     constexpr std::uint64_t most_bytes(std::uint64_t unread, std::uint64_t head_start) noexcept {
         pace_ = 0;
         if (unread <= head_start || drain_ < drain_fast) return no_bound;
-        pace_ = drain_ * static_cast<double>(head_start) / static_cast<double>(unread);
+        const double share = static_cast<double>(head_start) / static_cast<double>(unread);
+        pace_ = drain_ * std::max(share, pace_least);
         return static_cast<std::uint64_t>(pace_ * hold_most_ns / ns_per_s);
     }
     // Behind a grant of so many bytes, with so many unread.

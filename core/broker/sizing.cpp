@@ -79,7 +79,7 @@ public:
 private:
     // Half of the window is used up; blocked: there is no page that the next record fits into.
     void ask(bool blocked) {
-        window_ = std::min(window_ * 2, limit_);
+        window_ = next_window(window_, blocked ? 0 : ahead_bytes_, ns_per_ms, limit_);
         if (blocked) {
             ahead_.clear();  // pages that are too small are taken back
             ahead_bytes_ = 0;

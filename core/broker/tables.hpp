@@ -445,7 +445,7 @@ struct Tables {
     // Why consumers that pass a page have to ring: lanes wait for memory, ranges for a free place,
     // or pages are on disk and have to come back before they are read.
     enum class Hunger : std::uint32_t { waiting_lanes = 1, pending_ranges = 2, pages_on_disk = 4 };
-    // True if the word was 0 before: then it is ordered before all later looks of others.
+    // True if the word was 0 before: who passed a page without ringing has set its bit by then.
     bool set_hungry(Hunger why, bool hungry) noexcept;
 
     // How many ranges of a queue the broker holds: pending, and assigned to consumers.

@@ -190,6 +190,12 @@ bool Grants::is_alone(const Lane& lane, std::uint64_t now) const noexcept {
     return tables_->destination_of(lane).producers == 1 && asker_.is_alone(now);
 }
 
+// The only producer of its destination, that nothing else slows down.
+bool Grants::has_head_start(const Lane& lane, const Request& request) const {
+    return tables_->destination_of(lane).producers == 1 && !lane.meter.on && !lane.anything_out() &&
+           !waits_for_pace(lane, request);
+}
+
 // Is somebody to come first, or to have a share? A lane that is alone shares with nobody but itself
 // of a moment ago.
 bool Grants::others_wait(const Lane& lane, std::uint64_t now) const {
@@ -202,11 +208,10 @@ bool Grants::others_wait(const Lane& lane, std::uint64_t now) const {
 // turn for each, and pages as small as what is free for a moment. Who is not alone stands in a
 // line, which is fair and has no place for who is not in it.
 bool Grants::postpone(Lane& lane, const Request& request, std::uint64_t now) {
-    const Destination& destination = tables_->destination_of(lane);
     if (!may_be_late(lane, request) || lane.meter.on || others_wait(lane, now) ||
         waits_for_pace(lane, request))
         return false;
-    std::uint64_t due = destination.producers == 1 ? lane.head_start.due_ns() : 0;
+    std::uint64_t due = has_head_start(lane, request) ? lane.head_start.due_ns() : 0;
     if (is_alone(lane, now) && spare_bytes(lane) < lane.window / 2)
         due = std::max(due, now + lane.head_start.busy_ns(unread_bytes(lane) / 2, patience_ns));
     if (due < now + postponed_least_ns) return false;

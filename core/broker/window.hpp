@@ -49,11 +49,13 @@ constexpr std::uint64_t window_limit(std::uint64_t direct_bytes) noexcept {
 // `left`: bytes that the lane had before it when it was served.
 constexpr std::uint64_t next_window(std::uint64_t window, std::uint64_t left,
                                     std::uint64_t since_last_ns, std::uint64_t limit) noexcept {
+    window = std::min(window, limit);
     if (since_last_ns > asks_rarely_ns) return std::max(window / 2, page_unit);
     const bool late = left < window / 4;
     const std::uint64_t soon_ns = window < window_cached || late ? asks_soon_ns : asks_often_ns;
     if (since_last_ns < soon_ns) return std::min(window * 2, limit);
-    if (window > window_cached && left >= window / 8 * 3) return window / 2;
+    if (window > window_cached && left >= window / 8 * 3)
+        return std::max(window / 2, window_cached);
     return window;
 }
 
@@ -87,10 +89,9 @@ constexpr Units units_suited(std::uint64_t window, std::uint64_t record,
     };
     const std::uint64_t least = std::min(class_of(window), class_of(free_bytes));
     // What is left over at a page's end is less than a record, so with several that is little.
-    const std::uint64_t most =
-        std::clamp(std::min(window, free_bytes) / page_most_of_window, least, page_class_max);
-    const std::uint64_t page =
-        std::clamp(std::bit_ceil(page_records * record), least, std::bit_floor(most));
+    const std::uint64_t most = std::min(window / page_most_of_window, class_of(free_bytes));
+    const std::uint64_t roomy = std::bit_ceil(page_records * record);
+    const std::uint64_t page = roomy <= most ? std::max(least, roomy) : least;
     const Units needed = units_needed(record);
     if (needed * page_unit <= page) return page / page_unit;
     if (record <= 64 * 1024) return std::bit_ceil(needed);

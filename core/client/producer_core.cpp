@@ -35,6 +35,8 @@ constexpr std::uint64_t answer_ns = 50 * ns_per_ms;
 constexpr std::uint64_t ring_answer_ns = ns_per_s;
 // The same when it has refused before and may not repeat itself.
 constexpr std::uint64_t repeated_answer_ns = 2 * ns_per_ms;
+// Who waits for less says so, and is not served later for the sake of others.
+constexpr std::uint64_t patience_ns = 20 * ns_per_ms;
 // How long a refusal is believed.
 constexpr std::uint64_t refusal_ns = ns_per_ms;
 
@@ -207,15 +209,18 @@ namespace {
 // One wait for a grant, from asking to its end. It notes in `last_wait` what it waited for.
 class GrantWait {
 public:
-    GrantWait(ProducerCore& core, std::uint64_t bytes, Overflow on_full)
+    GrantWait(ProducerCore& core, std::uint64_t bytes, const ProducerCore::Choice& choice)
         : core_(core), began_ns_(monotonic_ns()) {
+        const bool hurried = choice.deadline_ns < began_ns_ + patience_ns;
+        const bool waits = choice.on_full == Overflow::block;
+        const Overflow on_full = waits && hurried ? Overflow::fail_after : choice.on_full;
         ProducerCell& cell = *core_.cell;
         // relaxed: all of these are published by the need bit.
         cell.wanted.store(bytes, std::memory_order_relaxed);
         cell.on_full.store(on_full, std::memory_order_relaxed);
         cell.sent_messages.store(core_.sent_messages, std::memory_order_relaxed);
         cell.sent_payload.store(core_.sent_payload, std::memory_order_relaxed);
-        line_up(on_full == Overflow::block || core_.wake_fd != nullptr);
+        line_up(waits || core_.wake_fd != nullptr);
     }
     ~GrantWait() {
         WaitInfo& info = core_.last_wait.emplace();
@@ -291,7 +296,7 @@ std::optional<SendError> ProducerCore::wait_for_grant(const RoomNeeded& need, st
                                                       const Choice& choice) {
     bool at_once = choice.on_full != Overflow::block;
     if (at_once && refusal_stands(bytes)) return refuse(choice.on_full);
-    GrantWait wait(*this, bytes, choice.on_full);
+    GrantWait wait(*this, bytes, choice);
     const std::uint64_t answer_until_ns = at_once ? wait.answer_until(choice.on_full) : 0;
     const std::uint64_t spin_until_ns = may_spin() ? deadline_after(spin_ns) : 0;
     std::uint32_t asked_at = 0;

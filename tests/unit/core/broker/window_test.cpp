@@ -31,6 +31,8 @@ TEST(Window, GrowsOutOfTheCacheOnlyForAReasonAndComesBack) {
     EXPECT_EQ(next_window(8 * mib, 0, 50 * ns_per_ms, limit), 8 * mib) << "late, and rare";
     EXPECT_EQ(next_window(16 * mib, 5 * mib, 3 * ns_per_ms, limit), 16 * mib);
     EXPECT_EQ(next_window(16 * mib, 7 * mib, 3 * ns_per_ms, limit), 8 * mib) << "served at once";
+    EXPECT_EQ(next_window(12 * mib, 5 * mib, 3 * ns_per_ms, limit), 8 * mib);
+    EXPECT_EQ(next_window(16 * mib, 5 * mib, 3 * ns_per_ms, mib), mib) << "a limit was lowered";
     EXPECT_EQ(next_window(16 * mib, 7 * mib, 50 * ns_per_us, limit), 32 * mib);
 }
 
@@ -49,7 +51,8 @@ const Case cases[] = {
     {64 * mib, 100,           1 * mib,  16},      // little is left: pages become smaller
     {64 * kib, 1008,          64 * mib, 2},       // holds several records
     {4 * mib,  64 * kib + 8,  64 * mib, 256},
-    {4 * mib,  64 * kib + 8,  2 * mib,  128},
+    {4 * mib,  64 * kib + 8,  2 * mib,  32},      // little is left: its share of that
+    {1 * mib,  100 * kib,     64 * mib, 26},      // cannot hold several: an exact run
     {4 * kib,  4032,          64 * mib, 1},       // fills a page exactly
     {4 * kib,  4040,          64 * mib, 2},
     {4 * kib,  9000,          64 * mib, 4},       // small records get a class

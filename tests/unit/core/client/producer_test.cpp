@@ -167,6 +167,18 @@ TEST(Producer, GivesUpAtItsDeadlineAndSaysWhy) {
     EXPECT_NE(producer.last_wait()->sentence.find("this process consumes"), std::string::npos);
 }
 
+// The broker serves those who have time a little later if that costs nobody anything.
+TEST(Producer, SaysWhetherItHasTime) {
+    for (const auto& [timeout, said] :
+         {std::pair{5ms, Overflow::fail_after}, std::pair{40ms, Overflow::block}}) {
+        ClientStage stage("queue://q", 1, page_unit);
+        const auto session = stage.connect();
+        auto producer = stage.producer(session, {.timeout = timeout});
+        while (producer.send("12345678")) continue;
+        EXPECT_EQ(stage.cell().on_full.load(), said) << timeout.count();
+    }
+}
+
 TEST(Producer, WaitsAsLongAsThePolicySaysBeforeItFails) {
     ClientStage stage("queue://q", 1, page_unit);
     const auto session = stage.connect();
