@@ -366,7 +366,8 @@ bool Connection::alive() const noexcept {
     const std::lock_guard lock(socket_mutex_);
     if (!socket_) return false;
     pollfd asked{socket_.get(), POLLRDHUP, 0};
-    return ::poll(&asked, 1, 0) == 0;
+    // A signal ends also a poll that does not wait (EINTR): that is no answer, and not the end.
+    return ::poll(&asked, 1, 0) <= 0;
 }
 
 void Connection::ring() const noexcept {

@@ -4,6 +4,8 @@
 #include "weir/consumer.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstring>
@@ -14,6 +16,7 @@
 
 #include "core/base/clock.hpp"
 #include "tests/support/client_stage.hpp"
+#include "tests/support/refuse_system_call.hpp"
 #include "weir/weir.hpp"
 
 namespace weir {
@@ -28,6 +31,24 @@ using test::mebibyte;
 class EachKind : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Lane, EachKind, testing::Values("queue://q", "topic://t"),
                          [](const auto& kind) { return std::string(kind.param, 5); });
+
+TEST_P(EachKind, ASignalWhileItAsksWhetherTheBrokerLivesIsNotTheBrokersEnd) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        ClientStage stage(GetParam(), 1, mebibyte);
+        const auto session = stage.connect();
+        auto consumer = stage.consumer(session);
+        if (!refuse_system_call(SYS_poll, EINTR)) ::_exit(2);
+        for (int look = 0; look < 4096; ++look)
+            if (consumer.poll().error() != ReceiveError::timed_out) ::_exit(1);
+        ::_exit(0);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+}
 
 TEST_P(EachKind, GivesWhatWasSentInOrder) {
     ClientStage stage(GetParam(), 1, mebibyte);
