@@ -6,6 +6,8 @@
 // subscriber (nothing may be lost), the subscriber polls. A message is copied into a loaned sample,
 // as Weir's send copies. Pools of 4096 small, 4096 of 1 KiB and 1024 of 64 KiB samples.
 #include <fcntl.h>
+#include <grp.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -127,6 +129,12 @@ public:
                                  "[[segment.mempool]]\nsize = 65664\ncount = 1024\n";
         return Server::start({"iox-roudi", "-c", config, "-l", "warning"}, scene.folder,
                              [&] { return log_says(scene.folder, "ready for clients"); });
+    }
+    // Its daemon aborts at its end if a process of a leg is gone, and leaves its memory behind.
+    // There is one daemon on a host, so it was ours.
+    static void clear() noexcept {
+        ::shm_unlink("/iceoryx_mgmt");
+        if (const group* const own = ::getgrgid(::getegid())) ::shm_unlink(own->gr_name);
     }
     static Probed<Iceoryx> wire(const Scene&, std::uint64_t) {
         // Each leg has a name of its own: what a leg before left behind is not met again.

@@ -73,7 +73,10 @@ public:
         }
         return {};
     }
-    void end() override { server_.reset(); }
+    void end() override {
+        server_.reset();
+        if constexpr (requires { Carrier::clear(); }) Carrier::clear();
+    }
 
     Probed<Measured> run(const Scene& scene, const Cell& cell, std::uint64_t count) override {
         if (cell.scenario == "ping_pong") return ping_pong_scenario<Carrier>(scene, cell, count);
