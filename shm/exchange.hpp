@@ -52,7 +52,9 @@ struct ProducerCell {  // written by the producer
     std::atomic<ProducerWaiting> waiting;
     // Bytes of the largest record that found no room (commit word included), for the next grant.
     std::atomic<std::uint64_t> wanted;
-    std::atomic<Overflow> on_full;  // what this send does if there is no grant
+    // What this send does if there is no grant. fail_after: it waits, but has little time, and is
+    // not to be served later for the sake of others.
+    std::atomic<Overflow> on_full;
     std::atomic<std::uint32_t> reserved;
     std::atomic<std::uint64_t> sent_messages;   // while metered (LaneSlot.message_stop): claimed
     std::atomic<std::uint64_t> sent_payload;    // so far, whatever became of the claims
