@@ -8,8 +8,11 @@ namespace {
 
 constexpr std::size_t word_bits = 64;
 
-// linux/mman.h has it since 5.14; older headers do not.
-constexpr int populate_write = 23;
+// linux/mman.h has it since 5.14; older headers do not. For reading, although the pages will be
+// written: what is shared is mapped so that it may be, and a fault for reading maps sixteen pages
+// around it, one for writing maps itself (0.15 to 0.2 us a page instead of 0.37 to 0.45; with
+// writing them all 0.34 to 0.45 instead of 0.64 to 0.8. 26 November 2026, kernel 6.18, Xeon).
+constexpr int populate_read = 22;
 
 }  // namespace
 
@@ -35,7 +38,7 @@ void FirstTouch::prepare(std::span<std::byte> part) noexcept {
         std::size_t behind = at + 1;
         while (behind < end && mark(behind)) ++behind;
         // Refused or interrupted, it is left to the faults.
-        static_cast<void>(::madvise(first_ + at * piece, (behind - at) * piece, populate_write));
+        static_cast<void>(::madvise(first_ + at * piece, (behind - at) * piece, populate_read));
         at = behind - 1;
     }
 }
