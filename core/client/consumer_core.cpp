@@ -158,10 +158,13 @@ void ConsumerCore::pause() noexcept {
     for (std::uint32_t turn = 0; turn < turns_of_waiting; ++turn) relax();
 }
 
-Result<Message, ReceiveError> ConsumerCore::look_further() {
+Result<Message, ReceiveError> ConsumerCore::look_further(bool waits) {
     if (made_under_forks != forks()) return fail(ReceiveError::forked);
     if (!open) return fail(ReceiveError::closed);
-    if (pause_ns != 0) pause();
+    if (pause_ns != 0) {
+        if (waits && gives_way()) return fail(ReceiveError::timed_out);
+        pause();
+    }
     if (armed) disarm();
     auto message = look_once();
     if (message || message.error() != ReceiveError::timed_out) return message;

@@ -37,6 +37,10 @@ void ConsumerCore::end_sleep(std::uint32_t drawn_ticket, bool found) noexcept {
     for (const auto& queue : queues) queue->offer_work(*this);
 }
 
+bool ConsumerCore::gives_way() const noexcept {
+    return options.waiting == Waiting::balanced && !may_spin();
+}
+
 Result<Message, ReceiveError> ConsumerCore::spin(std::uint64_t until_ns,
                                                  std::uint64_t deadline_ns) {
     for (;;) {

@@ -32,7 +32,7 @@ public:
     // The next message; waits for it at most `timeout`. Zero: as poll().
     [[gnu::always_inline]] Result<Message, ReceiveError> receive(std::chrono::nanoseconds timeout) {
         // One object from here to the caller: a copy of fields just stored would wait for them.
-        Result<Message, ReceiveError> message = poll();
+        Result<Message, ReceiveError> message = core_->poll(timeout.count() > 0);
         if (!message && timeout.count() > 0) [[unlikely]]
             message = wait_for_message(message.error(), timeout);
         return message;

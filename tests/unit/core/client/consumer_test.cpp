@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/base/clock.hpp"
+#include "core/client/cores.hpp"
 #include "tests/support/client_stage.hpp"
 #include "tests/support/refuse_system_call.hpp"
 #include "weir/weir.hpp"
@@ -48,6 +49,33 @@ TEST_P(EachKind, ASignalWhileItAsksWhetherTheBrokerLivesIsNotTheBrokersEnd) {
     ::waitpid(child, &status, 0);
     EXPECT_TRUE(WIFEXITED(status));
     EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// Of two cores or one, which others may need: there it yields (ConsumerCore::wait).
+TEST_P(EachKind, WhoWaitsBurnsNoPauseBehindABurst) {
+    ClientStage stage(GetParam(), 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    const auto name = parse_destination(GetParam()).value();
+    for (const Waiting waiting : {Waiting::balanced, Waiting::spin}) {
+        const auto core =
+            detail::open_consumer(session, name, {.prefetch = 1000, .waiting = waiting}).value();
+        const auto read_a_burst = [&] {
+            for (int i = 0; i < 100; ++i) ASSERT_TRUE(producer.send("a message"));
+            for (int i = 0; i < 100; ++i) ASSERT_TRUE(core->poll()) << i;
+            ASSERT_FALSE(core->poll());
+            ASSERT_TRUE(core->behind_burst());
+        };
+        read_a_burst();
+        EXPECT_FALSE(core->poll());
+        EXPECT_FALSE(core->behind_burst()) << "who does not wait pauses before it looks";
+        read_a_burst();
+        EXPECT_FALSE(core->poll(true));
+        EXPECT_EQ(core->behind_burst(), core->gives_way());
+        EXPECT_EQ(core->gives_way(), waiting == Waiting::balanced && !detail::may_spin());
+        ASSERT_TRUE(producer.send("another"));
+        EXPECT_TRUE(core->wait(no_deadline));
+    }
 }
 
 TEST_P(EachKind, GivesWhatWasSentInOrder) {

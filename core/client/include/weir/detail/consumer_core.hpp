@@ -94,15 +94,17 @@ struct ConsumerCore {
     // built from stays in registers (a view of it in memory costs more than all the rest: it is
     // written in two pieces and read as one).
     // Inlined by force: a message that is returned through memory is written and read once more.
-    [[gnu::always_inline]] Result<Message, ReceiveError> poll() {
+    // `waits`: its caller waits if there is nothing, and then takes care of a pause that is due.
+    [[gnu::always_inline]] Result<Message, ReceiveError> poll(bool waits = false) {
         if (turns == 0 || made_under_forks != forks()) [[unlikely]]
-            return look_further();
+            return look_further(waits);
         --turns;
         if (automatic) acknowledge_last();
         const std::uint64_t word = reader->word_here();
         const bool plain = commit_envelope_words(word) == 0 && reader->may_take(word);
         if (!plain || (hand == Hand::range && !start_next(word))) [[unlikely]]
-            return word == 0 && alone && !reader->at_page_end() ? found_nothing() : look_further();
+            return word == 0 && alone && !reader->at_page_end() ? found_nothing()
+                                                                : look_further(waits);
         const Position position = reader->position();
         const std::byte* const record = reader->take(word);
         return Message(record, word, position, this, ++received, reader->lane(), false);
@@ -139,6 +141,8 @@ struct ConsumerCore {
         note_burst();
         return fail(ReceiveError::timed_out);
     }
+    // Whether it leaves its core to others instead of burning a pause.
+    bool gives_way() const noexcept;
     bool behind_burst() const noexcept { return pause_ns != 0; }
     // A look found nothing: what came since the last such look was a burst.
     void note_burst() noexcept {
@@ -154,7 +158,7 @@ struct ConsumerCore {
     }
 
     // The long way of a poll.
-    Result<Message, ReceiveError> look_further();
+    Result<Message, ReceiveError> look_further(bool waits);
     // One look at everything, without pause, arming or question whether the broker lives.
     Result<Message, ReceiveError> look_once();
     // Looks, sleeps, looks again, until there is a message or the deadline (CLOCK_MONOTONIC, ns)
