@@ -72,7 +72,9 @@ bool collect(Tables& tables, Lane& lane) {
     leave_counted(lane, lane.pages[count - 1].end(), count);
     const Bytes before = lane.granted();
     free_read_pages(tables, lane, count, keep);
-    tables.destination_of(lane).drain.drained(before - lane.granted());
+    Destination& destination = tables.destination_of(lane);
+    destination.drain.drained(before - lane.granted());
+    destination.reading.read(before - lane.granted());
     return true;
 }
 

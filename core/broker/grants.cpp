@@ -122,7 +122,7 @@ void Grants::serve(Lane& lane) {
     const Request request = read_request(lane);
     if (tables_->stopping) return refused(lane, request, WaitReason::broker_stopping);
     if (!request.blocked) stop_waiting(lane);
-    if (is_postponed(lane)) {
+    if (lane.due_ns != 0) {
         if (may_be_late(lane, request)) return;
         end_postponement(lane);
     }
@@ -130,21 +130,20 @@ void Grants::serve(Lane& lane) {
     const std::uint64_t now = tables_->clock.now_ns();
     const Bytes left = request.blocked ? 0 : bytes_ahead(lane);
     lane.window = next_window(lane.window, left, now - lane.asked_ns, window_bound(*tables_, lane));
+    tables_->destination_of(lane).askers.asked(lane.asked_ns, now);
     lane.asked_ns = now;
     if (request.record != 0) lane.record_recent = request.record;
 
-    lane.head_start.look(lowest_cursor(*tables_, lane), now);
     if (!postpone(lane, request, now)) serve_now(lane, request, now);
 }
 
 void Grants::serve_now(Lane& lane, const Request& request, std::uint64_t now) {
-    const Bytes before = lane.granted();
     WaitReason reason = WaitReason::none;
     if (!satisfy(lane, request, reason)) return refused(lane, request, reason);
-    const Bytes unread = has_head_start(lane, request) ? unread_bytes(lane) : 0;
-    const Bytes most = lane.head_start.most_bytes(unread, head_start(tables_->direct.root.limit()));
-    if (!others_wait(lane, now)) fill_window(lane, request, most);
-    lane.head_start.granted(lane.granted() - std::min(lane.granted(), before), unread, now);
+    if (!others_wait(lane, now)) {
+        const std::optional<Lead> lead = lead_of(lane, request, now);
+        fill_window(lane, request, lead ? lead->most_bytes() : no_bound);
+    }
     granted(lane);
 }
 
@@ -439,10 +438,10 @@ void Grants::shrink_idle() {
 }
 
 void Grants::stop() {
-    postponed_.clear();
     for (Lane* const lane : live_lanes()) {
         if (lane->cell == nullptr) continue;
         stop_waiting(*lane);
+        end_postponement(*lane);
         set_stop(*tables_, *lane, position_first);
         // relaxed: read behind `grants`.
         tables_->slot(*lane).reason.store(WaitReason::broker_stopping, std::memory_order_relaxed);

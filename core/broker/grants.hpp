@@ -45,6 +45,10 @@
 #ifndef WEIR_CORE_BROKER_GRANTS_HPP
 #define WEIR_CORE_BROKER_GRANTS_HPP
 
+#include <optional>
+#include <set>
+#include <utility>
+
 #include "core/base/deque.hpp"
 #include "core/broker/lane_pages.hpp"
 
@@ -105,11 +109,6 @@ private:
         bool operator==(const Reclaimed&) const = default;
     };
 
-    struct Postponed {
-        LaneId lane = 0;
-        std::uint64_t due_ns = 0;
-    };
-
     Request read_request(const Lane& lane) const noexcept;
     bool has_room_ahead(const Lane& lane, Bytes record) const;
     Bytes bytes_ahead(const Lane& lane) const;
@@ -124,11 +123,10 @@ private:
     Bytes spare_bytes(const Lane& lane) const;
     Bytes unread_bytes(const Lane& lane) const;
     void fill_window(Lane& lane, const Request& request, Bytes most);
-    bool has_head_start(const Lane& lane, const Request& request) const;
+    std::optional<Lead> lead_of(Lane& lane, const Request& request, std::uint64_t now);
     bool is_alone(const Lane& lane, std::uint64_t now) const noexcept;
     bool others_wait(const Lane& lane, std::uint64_t now) const;
-    bool is_postponed(const Lane& lane) const noexcept;
-    void end_postponement(const Lane& lane);
+    void end_postponement(Lane& lane);
     bool may_be_late(const Lane& lane, const Request& request) const;
     bool postpone(Lane& lane, const Request& request, std::uint64_t now);
     void serve_postponed(std::uint64_t now);
@@ -161,7 +159,7 @@ private:
     WaitingLine line_;                    // for memory that all have in common
     WaitingLine apart_;                   // in no order
     std::vector<std::uint32_t> crowded_;  // destinations in whose lines somebody waits
-    std::vector<Postponed> postponed_;
+    std::set<std::pair<std::uint64_t, LaneId>> postponed_;  // by Lane.due_ns
     SoleAsker asker_;
     std::vector<Reclaimed> reclaimed_;  // in this turn
 };

@@ -200,7 +200,7 @@ struct Lane {
     std::uint64_t asked_ns = 0;
     std::uint64_t stepped_ns = 0;  // when `grants` was stepped last
     std::uint64_t granted_ns = 0;  // when a request was granted last
-    HeadStart head_start;
+    std::uint64_t due_ns = 0;      // postponed until then, 0: it is not (grants.hpp)
 
     // Waiting for a grant (waiting.cpp).
     bool waiting = false;
@@ -312,6 +312,8 @@ struct Destination {
     Meter meter;
     DrainRate drain;
     Pace pace;
+    ReadingSpeed reading;
+    Askers askers;
 
     EndedBooks ended;
     ShortageState shortage;

@@ -169,13 +169,8 @@ Bytes Grants::unread_bytes(const Lane& lane) const {
     return cursor < written ? written - cursor : 0;
 }
 
-bool Grants::is_postponed(const Lane& lane) const noexcept {
-    return std::any_of(postponed_.begin(), postponed_.end(),
-                       [&](const Postponed& one) { return one.lane == lane.id; });
-}
-
-void Grants::end_postponement(const Lane& lane) {
-    std::erase_if(postponed_, [&](const Postponed& one) { return one.lane == lane.id; });
+void Grants::end_postponement(Lane& lane) {
+    postponed_.erase({std::exchange(lane.due_ns, 0), lane.id});
 }
 
 // Asked ahead, or by one that waits as long as it takes.
@@ -190,10 +185,15 @@ bool Grants::is_alone(const Lane& lane, std::uint64_t now) const noexcept {
     return tables_->destination_of(lane).producers == 1 && asker_.is_alone(now);
 }
 
-// The only producer of its destination, that nothing else slows down.
-bool Grants::has_head_start(const Lane& lane, const Request& request) const {
-    return tables_->destination_of(lane).producers == 1 && !lane.meter.on && !lane.anything_out() &&
-           !waits_for_pace(lane, request);
+// None: its consumers are slow, or it is slowed down by something else.
+std::optional<Lead> Grants::lead_of(Lane& lane, const Request& request, std::uint64_t now) {
+    Destination& destination = tables_->destination_of(lane);
+    destination.reading.look(now);
+    if (destination.consumers.empty() || !destination.reading.is_fast() || lane.meter.on ||
+        lane.anything_out() || waits_for_pace(lane, request))
+        return std::nullopt;
+    const std::uint32_t sharers = destination.askers.count();
+    return Lead{unread_bytes(lane), head_start(tables_->direct.root.limit(), sharers), sharers};
 }
 
 // Is somebody to come first, or to have a share? A lane that is alone shares with nobody but itself
@@ -205,28 +205,28 @@ bool Grants::others_wait(const Lane& lane, std::uint64_t now) const {
 
 // A lane is served later if that costs its consumers nothing: because it has its head start, or
 // because nearly everything is granted. Then each page that is read would let one be written: a
-// turn for each, and pages as small as what is free for a moment. Who is not alone stands in a
-// line, which is fair and has no place for who is not in it.
+// turn for each, and pages as small as what is free for a moment. That is for who is alone: others
+// stand in a line, which has no place for who is not in it. Who stands in one stays there.
 bool Grants::postpone(Lane& lane, const Request& request, std::uint64_t now) {
-    if (!may_be_late(lane, request) || lane.meter.on || others_wait(lane, now) ||
+    if (lane.waiting || !may_be_late(lane, request) || lane.meter.on ||
         waits_for_pace(lane, request))
         return false;
-    std::uint64_t due = has_head_start(lane, request) ? lane.head_start.due_ns() : 0;
-    if (is_alone(lane, now) && spare_bytes(lane) < lane.window / 2)
-        due = std::max(due, now + lane.head_start.busy_ns(unread_bytes(lane) / 2, patience_ns));
-    if (due < now + postponed_least_ns) return false;
-    postponed_.push_back({lane.id, due});
+    std::uint64_t later_ns = 0;
+    const std::optional<Lead> lead = lead_of(lane, request, now);
+    const ReadingSpeed& reading = tables_->destination_of(lane).reading;
+    if (lead) later_ns = lead->hold_ns(reading);
+    if (is_alone(lane, now) && !others_wait(lane, now) && spare_bytes(lane) < lane.window / 2)
+        later_ns = std::max(later_ns, reading.busy_ns(unread_bytes(lane) / 2, patience_ns));
+    if (later_ns < postponed_least_ns) return false;
+    lane.due_ns = now + later_ns;
+    postponed_.emplace(lane.due_ns, lane.id);
     return true;
 }
 
 void Grants::serve_postponed(std::uint64_t now) {
-    for (;;) {
-        const auto due = std::min_element(
-            postponed_.begin(), postponed_.end(),
-            [](const Postponed& a, const Postponed& b) { return a.due_ns < b.due_ns; });
-        if (due == postponed_.end() || due->due_ns > now) return;
-        Lane& lane = *tables_->lane(due->lane);
-        postponed_.erase(due);
+    while (!postponed_.empty() && postponed_.begin()->first <= now) {
+        Lane& lane = *tables_->lane(postponed_.begin()->second);
+        end_postponement(lane);
         if (!revocation_is_seen(lane)) continue;  // it asks when it sees that
         collect(*tables_, lane);
         serve_now(lane, read_request(lane), now);
@@ -295,8 +295,7 @@ std::uint64_t Grants::due_of(const Destination& destination) const {
 }
 
 std::uint64_t Grants::due_ns() const {
-    std::uint64_t due = never_due;
-    for (const Postponed& one : postponed_) due = std::min(due, one.due_ns);
+    std::uint64_t due = postponed_.empty() ? never_due : postponed_.begin()->first;
     for (const std::uint32_t slot : crowded_)
         due = std::min(due, due_of(*tables_->destinations[slot]));
     return due;

@@ -252,24 +252,18 @@ struct TestSubscriber {
     // stays in hand if it `stays`.
     Texts drain(std::size_t most = ~std::size_t{0}, bool stays = false) {
         Texts texts;
-        for (const auto& [lane, place] : places()) {
-            const Position cursor = exclusive_position(place->cursor.load());
-            const LaneSlot& slot = shared->control.lane(lane);
-            const SlotState state = slot.state.load(std::memory_order_acquire);
-            if (cursor == 0 || (state != SlotState::live && state != SlotState::closed)) continue;
-            LaneReader& reader =
-                readers.try_emplace({lane, slot.birth.load()}, shared->pages, lane).first->second;
-            if (!enter(lane, reader, cursor)) continue;
-            while (const RecordView view = reader.look(&piece.cell().entering)) {
-                if (texts.size() == most) break;
-                texts.push_back(mark_text(reader.take_lost(), text_of(view)));
-                reader.pass(view);
-            }
-            place->cursor.store(reader.position(), std::memory_order_release);
-            set_lane_bit(shared->signals.head().passed, lane);
-            if (!stays) put_down();
-        }
+        for (const auto& [lane, place] : places()) drain_lane(lane, *place, most, stays, texts);
         return texts;
+    }
+    // Up to so many of each lane: how many in all.
+    std::size_t drain_each(std::size_t most) {
+        std::size_t read = 0;
+        for (const auto& [lane, place] : places()) {
+            Texts texts;
+            drain_lane(lane, *place, most, false, texts);
+            read += texts.size();
+        }
+        return read;
     }
     std::map<LaneId, LanePlace*> places() const {
         std::map<LaneId, LanePlace*> found;
@@ -325,6 +319,25 @@ struct TestSubscriber {
         piece.cell().entering.store(0, std::memory_order_relaxed);
     }
     std::uint64_t dropped() const { return shared->control.subscription(subscription).dropped; }
+
+private:
+    void drain_lane(LaneId lane, LanePlace& place, std::size_t most, bool stays, Texts& texts) {
+        const Position cursor = exclusive_position(place.cursor.load());
+        const LaneSlot& slot = shared->control.lane(lane);
+        const SlotState state = slot.state.load(std::memory_order_acquire);
+        if (cursor == 0 || (state != SlotState::live && state != SlotState::closed)) return;
+        LaneReader& reader =
+            readers.try_emplace({lane, slot.birth.load()}, shared->pages, lane).first->second;
+        if (!enter(lane, reader, cursor)) return;
+        while (const RecordView view = reader.look(&piece.cell().entering)) {
+            if (texts.size() == most) break;
+            texts.push_back(mark_text(reader.take_lost(), text_of(view)));
+            reader.pass(view);
+        }
+        place.cursor.store(reader.position(), std::memory_order_release);
+        set_lane_bit(shared->signals.head().passed, lane);
+        if (!stays) put_down();
+    }
 };
 
 class SegmentStage {
