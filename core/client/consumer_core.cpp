@@ -162,7 +162,8 @@ Result<Message, ReceiveError> ConsumerCore::look_further(bool waits) {
     if (made_under_forks != forks()) return fail(ReceiveError::forked);
     if (!open) return fail(ReceiveError::closed);
     if (pause_ns != 0) {
-        if (waits && gives_way()) return fail(ReceiveError::timed_out);
+        // A wait that may hold no more does not look at all: what is in hand may still be given.
+        if (waits && gives_way() && may_hold_more()) return fail(ReceiveError::timed_out);
         pause();
     }
     if (armed) disarm();

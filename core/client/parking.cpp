@@ -111,6 +111,7 @@ Result<Message, ReceiveError> ConsumerCore::wait(std::uint64_t deadline_ns) {
         auto message = may_spin() ? spin(deadline_after(spin_ns), deadline_ns) : yield(deadline_ns);
         if (message || message.error() != ReceiveError::timed_out) return message;
     }
+    if (armed) disarm();  // a look on the way armed it, and a wake is for one sleeper
     return park(deadline_ns);
 }
 

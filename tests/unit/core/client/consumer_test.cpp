@@ -78,6 +78,24 @@ TEST_P(EachKind, WhoWaitsBurnsNoPauseBehindABurst) {
     }
 }
 
+// It would wait without looking, and what is in hand would never be given.
+TEST(Queue, WhoMayHoldNoMoreLooksBehindABurst) {
+    ClientStage stage("queue://q", 1, mebibyte);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    const auto name = parse_destination("queue://q").value();
+    const auto core = detail::open_consumer(
+                          session, name, {.prefetch = 64, .acknowledge = Acknowledge::cumulative})
+                          .value();
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(producer.send("a message"));
+    for (int i = 0; i < 64; ++i) ASSERT_TRUE(core->poll()) << i;
+    ASSERT_FALSE(core->poll());
+    ASSERT_TRUE(core->behind_burst());
+    ASSERT_FALSE(core->may_hold_more());
+    EXPECT_FALSE(core->poll(true));
+    EXPECT_FALSE(core->behind_burst()) << "it paused, and looked";
+}
+
 TEST_P(EachKind, GivesWhatWasSentInOrder) {
     ClientStage stage(GetParam(), 1, mebibyte);
     const auto session = stage.connect();
