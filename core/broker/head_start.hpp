@@ -121,7 +121,7 @@ public:
         last_ = lane;
     }
     constexpr bool is_alone(std::uint64_t now_ns) const noexcept {
-        return now_ns - shared_ns_ >= alone_after_ns;
+        return now_ns >= shared_ns_ + alone_after_ns;
     }
 
 private:

@@ -129,6 +129,7 @@ TEST(HeadStart, IsForALaneThatAsksAlone) {
     EXPECT_TRUE(asker.is_alone(ns_per_s + alone_after_ns));
     asker.asked(4, ns_per_s + alone_after_ns);
     EXPECT_FALSE(asker.is_alone(ns_per_s + 2 * alone_after_ns - 1));
+    EXPECT_FALSE(asker.is_alone(ns_per_s)) << "a clock that was read before";
 }
 
 // Lanes that begin with 200 MiB unread in all: the lead shrinks to the head start and stays there,
