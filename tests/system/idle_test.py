@@ -2,13 +2,9 @@
 """Who waits uses no CPU: a parked consumer and an idle broker, under 5 ms in ten seconds each.
 
 That is the median of three spans, for what the host takes from a virtual processor counts as the
-process' own; how often they ran is bounded in each of them. There are hours in which a host wakes
-nobody cheaply: then it is four times what a process uses that only sleeps, a second at a time,
-beside them.
+process' own; how often they ran is bounded in each of them.
 """
 import statistics
-import subprocess
-import sys
 import time
 
 import stage
@@ -31,10 +27,8 @@ class Idle(stage.SystemTest):
         reader = self.spawn(broker, "recv", "queue://quiet")
         broker.await_consumers("queue://quiet", 1)
         self.assertEqual(reader.stdout.readline(), b"x\n")
-        sleeper = subprocess.Popen([sys.executable, "-c", "import time\nwhile True: time.sleep(1)"])
-        self.addCleanup(self.end_process, sleeper)
         time.sleep(1.5)                 # until everybody has gone to sleep
-        used_ms = {broker.pid: [], reader.pid: [], sleeper.pid: []}
+        used_ms = {broker.pid: [], reader.pid: []}
         for _ in range(3):
             before = {pid: use_of(pid) for pid in used_ms}
             time.sleep(10)
@@ -43,9 +37,8 @@ class Idle(stage.SystemTest):
                 spans.append(nanoseconds / 1e6)
                 print(f"# {spans[-1]:.2f} ms in {times} times")
                 self.assertLess(times, 40)
-        most_ms = max(5, 4 * statistics.median(used_ms[sleeper.pid]))
-        self.assertLess(statistics.median(used_ms[broker.pid]), most_ms)
-        self.assertLess(statistics.median(used_ms[reader.pid]), most_ms)
+        self.assertLess(statistics.median(used_ms[broker.pid]), 5)
+        self.assertLess(statistics.median(used_ms[reader.pid]), 5)
         broker.send("queue://quiet", [b"y"])
         self.assertEqual(reader.stdout.readline(), b"y\n")
 
