@@ -73,7 +73,7 @@ bool collect(Tables& tables, Lane& lane) {
     const Bytes before = lane.granted();
     free_read_pages(tables, lane, count, keep);
     Destination& destination = tables.destination_of(lane);
-    destination.drain.drained(before - lane.granted());
+    destination.drain.add(before - lane.granted());
     destination.reading.read(before - lane.granted());
     return true;
 }

@@ -30,6 +30,7 @@
 #include <algorithm>
 
 #include "core/base/clock.hpp"
+#include "core/broker/mean_rate.hpp"
 #include "shm/units.hpp"
 
 namespace weir::broker {
@@ -49,45 +50,46 @@ constexpr std::uint64_t head_start(std::uint64_t direct_bytes, std::uint32_t sha
     return std::max(whole / std::max(sharers, 1u), head_start_least);
 }
 
-// How fast the consumers of a destination read. A mean that rises faster than it falls: who was not
-// scheduled for some milliseconds is not slow. What they read while nobody asked for pages says
-// nothing.
+// How fast the consumers of a destination read. Whether they are fast tells a mean that rises
+// faster than it falls: who was not scheduled for some milliseconds is not slow. How long they will
+// be busy tells what they read just now. What they read while nobody asked for pages says nothing.
 class ReadingSpeed {
 public:
     static constexpr std::uint64_t fast = 1'000'000'000;  // bytes a second
     static constexpr std::uint64_t least = 64'000'000;    // 64 KiB a millisecond
-    static constexpr std::uint64_t look_ns = 500 * ns_per_us;
-    static constexpr std::uint64_t gap_ns = 100 * ns_per_ms;
-    static constexpr std::uint64_t rising_ns = 2 * ns_per_ms;
-    static constexpr std::uint64_t falling_ns = 50 * ns_per_ms;
 
-    constexpr void read(std::uint64_t bytes) noexcept { bytes_ += bytes; }
+    constexpr void read(std::uint64_t bytes) noexcept {
+        steady_.add(bytes);
+        recent_.add(bytes);
+    }
     // At each request for pages.
     constexpr void look(std::uint64_t now_ns) noexcept {
-        const std::uint64_t span_ns = now_ns - looked_ns_;
-        if (span_ns < look_ns) return;
-        if (span_ns <= gap_ns) {
-            const auto span = static_cast<double>(span_ns);
-            const double rate = static_cast<double>(bytes_) * ns_per_s / span;
-            const auto slowness = static_cast<double>(rate > per_s_ ? rising_ns : falling_ns);
-            per_s_ += (rate - per_s_) * span / (span + slowness);
-        }
-        bytes_ = 0;
-        looked_ns_ = now_ns;
+        steady_.look(now_ns);
+        recent_.look(now_ns);
     }
-    constexpr bool is_fast() const noexcept { return per_s_ >= static_cast<double>(fast); }
+    constexpr bool is_fast() const noexcept { return steady_.per_s() >= fast; }
+    // How long it takes them to come so far, at most `most_ns`.
+    constexpr std::uint64_t coming_ns(std::uint64_t bytes, std::uint64_t most_ns) const noexcept {
+        return within(bytes, steady_.per_s(), most_ns);
+    }
     // How long they are busy with so much, at most `most_ns`; 0: they read so slowly that nothing
     // worth a turn would come of it.
     constexpr std::uint64_t busy_ns(std::uint64_t bytes, std::uint64_t most_ns) const noexcept {
-        if (per_s_ < static_cast<double>(least)) return 0;
-        const double ns = static_cast<double>(bytes) * ns_per_s / per_s_;
-        return ns < static_cast<double>(most_ns) ? static_cast<std::uint64_t>(ns) : most_ns;
+        return recent_.per_s() < least ? 0 : within(bytes, recent_.per_s(), most_ns);
     }
 
 private:
-    std::uint64_t bytes_ = 0;  // since the last look
-    std::uint64_t looked_ns_ = 0;
-    double per_s_ = 0;
+    static constexpr std::uint64_t look_ns = 500 * ns_per_us;
+    static constexpr std::uint64_t gap_ns = 100 * ns_per_ms;
+
+    static constexpr std::uint64_t within(std::uint64_t bytes, std::uint64_t per_s,
+                                          std::uint64_t most_ns) noexcept {
+        const double ns = static_cast<double>(bytes) * ns_per_s / static_cast<double>(per_s);
+        return ns < static_cast<double>(most_ns) ? static_cast<std::uint64_t>(ns) : most_ns;
+    }
+
+    MeanRate<RateSpans{look_ns, 2 * ns_per_ms, 50 * ns_per_ms, gap_ns}> steady_;
+    MeanRate<RateSpans{look_ns, ns_per_ms, ns_per_ms, gap_ns}> recent_;
 };
 
 // How many lanes of a destination ask for pages: those that did within the last ten milliseconds,
@@ -140,7 +142,7 @@ struct Lead {
     constexpr std::uint64_t hold_ns(const ReadingSpeed& speed) const noexcept {
         if (!is_ahead()) return 0;
         const std::uint64_t all = (unread - head_start / 4 * 3) * sharers;
-        return speed.busy_ns(all, hold_most_ns);
+        return speed.coming_ns(all, hold_most_ns);
     }
     // What it is granted ahead of its need at most: who is held at its head start and asks at half
     // of that has not much more than its share then.

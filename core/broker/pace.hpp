@@ -35,6 +35,7 @@
 #include <cstdint>
 
 #include "core/base/clock.hpp"
+#include "core/broker/mean_rate.hpp"
 #include "shm/units.hpp"
 
 namespace weir::broker {
@@ -73,27 +74,8 @@ constexpr double pace_of(const PaceInput& input) noexcept {
     return std::max(pace, least);
 }
 
-// How fast a destination is drained: a mean over about `drain_span_ns`, or over the time since it
-// was looked at last if that is longer.
-class DrainRate {
-public:
-    constexpr void drained(std::uint64_t bytes) noexcept { bytes_ += bytes; }
-    constexpr std::uint64_t look(std::uint64_t now_ns) noexcept {
-        const std::uint64_t passed_ns = now_ns - looked_ns_;
-        if (passed_ns < pace_look_ns) return static_cast<std::uint64_t>(rate_);
-        const auto passed = static_cast<double>(passed_ns);
-        const double rate = static_cast<double>(bytes_) * ns_per_s / passed;
-        rate_ += (rate - rate_) * passed / (passed + static_cast<double>(drain_span_ns));
-        bytes_ = 0;
-        looked_ns_ = now_ns;
-        return static_cast<std::uint64_t>(rate_);
-    }
-
-private:
-    std::uint64_t bytes_ = 0;  // since the last look
-    std::uint64_t looked_ns_ = 0;
-    double rate_ = 0;
-};
+// How fast a destination is drained.
+using DrainRate = MeanRate<RateSpans{pace_look_ns, drain_span_ns, drain_span_ns}>;
 
 class Pace {
 public:

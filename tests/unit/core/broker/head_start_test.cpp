@@ -70,6 +70,12 @@ TEST(ReadingSpeed, SaysHowLongConsumersAreBusy) {
     EXPECT_EQ(microseconds(reading(4 * mib).busy_ns(mib, ns_per_ms)), 250u);
     EXPECT_EQ(reading(4 * mib).busy_ns(64 * mib, ns_per_ms), ns_per_ms);
     EXPECT_EQ(reading(32 * kib).busy_ns(mib, ns_per_ms), 0u) << "nothing worth a turn comes of it";
+    ReadingSpeed speed = reading(4 * mib);
+    std::uint64_t now = 8 * ns_per_s;
+    speed.look(now);
+    pass_time(speed, now, 0, 10);
+    EXPECT_TRUE(speed.is_fast());
+    EXPECT_EQ(speed.busy_ns(mib, ns_per_ms), 0u) << "it has stopped just now";
 }
 
 TEST(Askers, AreThoseOfTheLastMoments) {

@@ -37,7 +37,7 @@ struct Model {
         drained += drained_a_second * ns / ns_per_s;
         for (; drained >= page && use >= page; drained -= page) {
             use -= page;
-            drain.drained(page);
+            drain.add(page);
         }
         for (;;) {
             pace.look({use, high_water, limit, drain.look(now)}, now, page);
@@ -207,7 +207,7 @@ TEST(DrainRate, IsAMeanOverATenthOfASecondAndForgetsTheRest) {
     DrainRate drain;
     std::uint64_t now = ns_per_s;
     for (int step = 0; step < 1000; ++step) {
-        drain.drained(1000);
+        drain.add(1000);
         now += ns_per_ms;
         drain.look(now);
     }
@@ -217,7 +217,7 @@ TEST(DrainRate, IsAMeanOverATenthOfASecondAndForgetsTheRest) {
     for (int step = 0; step < 2000; ++step) drain.look(now += ns_per_ms);
     EXPECT_LT(drain.look(now), 10u);
     // Not looked at for long: the mean over that time.
-    drain.drained(50'000'000);
+    drain.add(50'000'000);
     EXPECT_NEAR(static_cast<double>(drain.look(now + 10 * ns_per_s)), 5'000'000.0, 100'000.0);
 }
 

@@ -169,9 +169,8 @@ TEST(Waiting, OfAFullRegionABusyReadersProducerGetsPiecesThatAreWorthATurn) {
     EXPECT_EQ(busy.stage.shared.signals.head().hungry.load(), 0u) << "nobody has to ring";
     EXPECT_EQ(slot.reason.load(), WaitReason::none);
 
-    // The reader stops, which is believed within a tenth of a second: the producer fills what is
-    // left, a piece a millisecond, and then waits with a reason.
-    busy.run(100, 0);
+    // The reader stops: the producer fills what is left, and then waits with a reason.
+    busy.run(5, 0);
     EXPECT_TRUE(waits(busy.producers[0]));
     EXPECT_EQ(slot.reason.load(), WaitReason::direct_full);
     EXPECT_EQ(busy.stage.shared.signals.head().hungry.load(), 1u);
