@@ -90,10 +90,27 @@ public:
         return is_message(word) && record_bytes_of(word) <= end_ - position_;
     }
     bool at_page_end() const noexcept { return position_ >= end_; }
-    // Takes the message of this word: where it lies; the position is behind it afterwards.
-    const std::byte* take(std::uint64_t word) noexcept {
+    // Messages of one size in a row: where the next one begins is known before this one's word is.
+    // An address made from the word would wait for the word's line, message by message; a branch
+    // that compares it is foreseen, and the loads behind it are under way meanwhile (8 B: 160 to
+    // 225 million a second; 64 B of which only the first 8 are read: 75 to 150).
+    //
+    // True if this word is the expected one and its message may be taken.
+    bool repeats(std::uint64_t word) const noexcept {
+        return word == expected_word_ && position_ + expected_bytes_ <= end_;
+    }
+    // From now on messages like this one are expected. `may_take` said yes, and it has no envelope.
+    void expect(std::uint64_t word) noexcept {
+        expected_word_ = word;
+        expected_bytes_ = record_bytes_of(word);
+        // barrier: none is needed, but it keeps the compiler from choosing between the two ways by
+        // a computed value, which waits for the word again.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    // Takes the message that is expected: where it lies; the position is behind it afterwards.
+    const std::byte* take_expected() noexcept {
         const std::byte* const record = origin_ + position_;
-        position_ += record_bytes_of(word);
+        position_ += expected_bytes_;
         return record;
     }
 
@@ -149,6 +166,8 @@ private:
     PageView pages_;
     std::byte* origin_ = nullptr;
     Position position_ = 0;
+    std::uint64_t expected_word_ = commit_word(RecordKind::message, 0, 0);
+    std::uint64_t expected_bytes_ = record_bytes(0, 0);
     Position caught_up_ = 0;  // where the last look found nothing yet
     Position end_ = 0;
     Position start_ = 0;

@@ -20,6 +20,48 @@ TEST(Lane, ReaderGetsWhatWasSentInOrder) {
     EXPECT_EQ(LaneStage::drain(reader), Texts{});
 }
 
+TEST(Lane, AMessageLikeTheOneBeforeIsTakenWithoutItsWordsLength) {
+    LaneStage stage;
+    LaneReader reader = stage.reader(stage.grant(1));
+    LaneWriter writer = stage.writer();
+    for (const char* text : {"", "12345678", "abcdefgh", "other"})
+        ASSERT_TRUE(LaneStage::send(writer, text));
+    const Position first = reader.position();
+    EXPECT_TRUE(reader.repeats(reader.word_here())) << "an empty one is what a reader begins with";
+    reader.take_expected();
+    EXPECT_EQ(reader.position(), first + 8);
+    EXPECT_FALSE(reader.repeats(reader.word_here())) << "it is larger than the one before";
+    reader.expect(reader.word_here());
+    for (const char* text : {"12345678", "abcdefgh"}) {
+        ASSERT_TRUE(reader.repeats(reader.word_here()));
+        const std::byte* const record = reader.take_expected();
+        EXPECT_EQ(std::memcmp(record + commit_word_bytes, text, 8), 0);
+    }
+    EXPECT_EQ(reader.position(), first + 8 + 2 * 16);
+    EXPECT_FALSE(reader.repeats(reader.word_here())) << "it is smaller";
+    reader.expect(reader.word_here());
+    reader.take_expected();
+    EXPECT_FALSE(reader.repeats(reader.word_here())) << "nothing is there yet";
+}
+
+TEST(Lane, AWordLikeTheOneBeforeThatDoesNotFitItsPageIsNotTaken) {
+    LaneStage stage;
+    const PageRef page = stage.grant(1);
+    LaneReader reader = stage.reader(page);
+    LaneWriter writer = stage.writer();
+    ASSERT_TRUE(LaneStage::send(writer, std::string(1000, 'x')));
+    const std::uint64_t word = reader.word_here();
+    reader.expect(word);
+    reader.take_expected();
+    for (std::uint64_t room : {1008u, 1000u}) {
+        const Position at = position_first + page_unit - room;
+        reader.stand(page, at);
+        word_at(stage.pages().bytes(page) + (at - position_first)).store(word);
+        EXPECT_EQ(reader.repeats(reader.word_here()), room == 1008) << room;
+        EXPECT_EQ(reader.may_take(reader.word_here()), room == 1008) << room;
+    }
+}
+
 TEST(Lane, AMessageCostsEightBytesMoreThanItsPayloadRoundedToEight) {
     LaneStage stage;
     stage.grant(1);

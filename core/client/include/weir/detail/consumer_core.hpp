@@ -101,12 +101,16 @@ struct ConsumerCore {
         --turns;
         if (automatic) acknowledge_last();
         const std::uint64_t word = reader->word_here();
-        const bool plain = commit_envelope_words(word) == 0 && reader->may_take(word);
-        if (!plain || (hand == Hand::range && !start_next(word))) [[unlikely]]
-            return word == 0 && alone && !reader->at_page_end() ? found_nothing()
-                                                                : look_further(waits);
+        if (!reader->repeats(word)) [[unlikely]] {
+            if (commit_envelope_words(word) != 0 || !reader->may_take(word)) [[unlikely]]
+                return word == 0 && alone && !reader->at_page_end() ? found_nothing()
+                                                                    : look_further(waits);
+            reader->expect(word);
+        }
+        if (hand == Hand::range && !start_next(word)) [[unlikely]]
+            return look_further(waits);
         const Position position = reader->position();
-        const std::byte* const record = reader->take(word);
+        const std::byte* const record = reader->take_expected();
         return Message(record, word, position, this, ++received, reader->lane(), false);
     }
 
