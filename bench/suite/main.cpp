@@ -18,6 +18,7 @@
 #include "bench/suite/results.hpp"
 #include "bench/suite/runner.hpp"
 #include "bench/suite/systems.hpp"
+#include "core/base/bytes.hpp"
 
 namespace weir::bench {
 namespace {
@@ -26,6 +27,7 @@ struct Options {
     Extent extent = Extent::table;
     std::vector<std::string> systems;    // empty: all
     std::vector<std::string> scenarios;  // empty: all
+    std::vector<std::string> sizes;      // empty: all
     std::string program;
     std::string json_file;
     std::string commit = "unknown";
@@ -86,6 +88,14 @@ int run(const Options& options) {
     plan.scene.stage.deadline_ns = 20 * ns_per_s;
     plan.extent = options.extent;
     plan.scenarios = {options.scenarios.begin(), options.scenarios.end()};
+    for (const std::string& text : options.sizes) {
+        const auto size = parse_size(text);
+        if (!size) {
+            fmt::print(stderr, "bench: {}\n", size.error().sentence);
+            return 2;
+        }
+        plan.sizes.insert(*size);
+    }
     const bool once = options.extent == Extent::smoke;
     plan.rounds = options.rounds != 0 ? options.rounds : (once ? 1 : 7);
     plan.budget_ns = static_cast<std::uint64_t>(options.budget_s * 1e9);
@@ -132,6 +142,8 @@ int main(int count, char** words) {
     app.add_option("--system", options.systems, "Only this one; may be given several times");
     app.add_option("--scenario", options.scenarios,
                    "Only this one, of each system; may be given several times");
+    app.add_option("--size", options.sizes,
+                   "Only messages of this size, as in 64 or 1KiB; may be given several times");
     app.add_option("--weir", options.program, "The program that starts brokers");
     app.add_option("--json", options.json_file, "Write the results there, too");
     app.add_option("--commit", options.commit, "What is measured, for the results");

@@ -95,6 +95,7 @@ Outcomes run_rounds(const RunnerPlan& plan, std::vector<std::unique_ptr<System>>
         for (const PlannedCell& planned : cells_of(*system, plan.extent)) {
             if (!plan.scenarios.empty() && !plan.scenarios.contains(planned.cell.scenario))
                 continue;
+            if (!plan.sizes.empty() && !plan.sizes.contains(planned.cell.size)) continue;
             CellOutcome outcome;
             outcome.planned = planned;
             outcome.kind = system->kind();

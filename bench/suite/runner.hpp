@@ -39,6 +39,7 @@ struct RunnerPlan {
     Scene scene;
     Extent extent = Extent::table;
     std::set<std::string> scenarios = {};  // empty: all
+    std::set<std::uint64_t> sizes = {};    // bytes; empty: all
     int rounds = 7;
     std::uint64_t budget_ns = 0;
     std::function<void(const std::string&)> say = {};  // progress, one line each
