@@ -184,12 +184,6 @@ OpenMessage& OpenMessage::operator=(OpenMessage&& other) noexcept {
     return *this;
 }
 
-// False once its producer was closed or belongs to another process: its bytes are not ours any
-// more.
-bool OpenMessage::may_end() const noexcept {
-    return core_ != nullptr && core_->open && core_->made_under_forks == detail::forks();
-}
-
 void OpenMessage::commit(std::size_t bytes) {
     if (may_end()) {
         WEIR_CHECK(bytes <= payload_bytes_);
@@ -197,9 +191,7 @@ void OpenMessage::commit(std::size_t bytes) {
         core_->writer.commit_shortened(claim_, word);
         core_->hint();
     }
-    core_ = nullptr;
-    payload_ = nullptr;
-    payload_bytes_ = 0;
+    end();
 }
 
 void OpenMessage::abandon() noexcept {
@@ -207,9 +199,7 @@ void OpenMessage::abandon() noexcept {
         core_->writer.abandon(claim_);
         core_->hint();  // what lies behind may be visible now
     }
-    core_ = nullptr;
-    payload_ = nullptr;
-    payload_bytes_ = 0;
+    end();
 }
 
 }  // namespace weir

@@ -20,6 +20,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "weir/detail/copy.hpp"
 #include "weir/detail/producer_core.hpp"
@@ -40,14 +41,28 @@ struct OpenMessageOptions {
 class OpenMessage {
 public:
     OpenMessage() = default;
-    OpenMessage(OpenMessage&& other) noexcept { *this = std::move(other); }
+    OpenMessage(OpenMessage&& other) noexcept
+        : core_(std::exchange(other.core_, nullptr)),
+          claim_(other.claim_),
+          payload_(std::exchange(other.payload_, nullptr)),
+          payload_bytes_(std::exchange(other.payload_bytes_, 0)),
+          envelope_words_(other.envelope_words_) {}
     OpenMessage& operator=(OpenMessage&& other) noexcept;
-    ~OpenMessage() { abandon(); }
+    ~OpenMessage() {
+        if (core_ != nullptr) abandon();
+    }
 
     // Where the payload is to be written; not initialised. Empty once the message has ended.
     std::span<std::byte> bytes() const noexcept { return {payload_, payload_bytes_}; }
-    // Publishes all of it.
-    void commit() { commit(payload_bytes_); }
+    // Publishes all of it. Inlined by force, as Producer::send is.
+    [[gnu::always_inline]] void commit() {
+        if (!may_end() || claim_.page != core_->writer.page()) [[unlikely]]
+            return commit(payload_bytes_);
+        core_->writer.commit(claim_.record,
+                             commit_word(RecordKind::message, envelope_words_, payload_bytes_));
+        core_->hint();
+        end();
+    }
     // Publishes the first `bytes` bytes; the rest is given up. At most what was claimed.
     void commit(std::size_t bytes);
     // Gives it up: readers never see it.
@@ -56,7 +71,16 @@ public:
 private:
     friend class Producer;
 
-    bool may_end() const noexcept;
+    // False once its producer was closed or belongs to another process: its bytes are not ours any
+    // more.
+    bool may_end() const noexcept {
+        return core_ != nullptr && core_->open && core_->made_under_forks == detail::forks();
+    }
+    void end() noexcept {
+        core_ = nullptr;
+        payload_ = nullptr;
+        payload_bytes_ = 0;
+    }
 
     detail::ProducerCore* core_ = nullptr;
     Claim claim_;
@@ -106,8 +130,24 @@ public:
     // why); an error only if none was.
     Result<std::size_t, SendError> send(std::span<const std::span<const std::byte>> payloads);
 
-    // Room for a message of `bytes` bytes, to be written in place.
-    Result<OpenMessage, SendError> claim(std::size_t bytes, ClaimOptions options = {});
+    // Room for a message of `bytes` bytes, to be written in place. Inlined by force: an open message
+    // that is returned through memory would be read when all that was written into it has arrived.
+    [[gnu::always_inline]] Result<OpenMessage, SendError> claim(std::size_t bytes) {
+        detail::ProducerCore& core = *core_;
+        if (bytes >= core.plain_limit || core.made_under_forks != detail::forks()) [[unlikely]]
+            return claim(bytes, {});
+        const std::uint64_t whole = record_bytes(0, bytes);
+        std::byte* const record = core.writer.claim(whole);
+        if (record == nullptr) [[unlikely]]
+            return claim(bytes, {});
+        OpenMessage open;
+        open.core_ = &core;
+        open.claim_ = core.writer.keep(record, whole);
+        open.payload_ = record + commit_word_bytes;
+        open.payload_bytes_ = bytes;
+        return open;
+    }
+    Result<OpenMessage, SendError> claim(std::size_t bytes, ClaimOptions options);
 
     // A descriptor for epoll: readable when a send that found no grant may be tried again (also
     // when nobody knows; then that send fails again). It belongs to the producer. -1: neither

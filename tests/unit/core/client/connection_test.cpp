@@ -28,8 +28,10 @@ TEST(Connection, ChildOfAForkIsRefused) {
     auto producer = stage.producer(session);
     auto consumer = stage.consumer(session);
     ASSERT_TRUE(producer.send("kept"));
+    auto open = std::move(producer.claim(1).value());
     const pid_t child = ::fork();
     if (child == 0) {
+        open.commit();  // does nothing: it belongs to the parent
         const bool refused = producer.send("x").error() == SendError::forked &&
                              producer.claim(1).error() == SendError::forked &&
                              consumer.poll().error() == ReceiveError::forked &&
@@ -43,6 +45,9 @@ TEST(Connection, ChildOfAForkIsRefused) {
     ASSERT_EQ(::waitpid(child, &status, 0), child);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
     EXPECT_EQ(drain(consumer), std::vector<std::string>{"kept"});
+    open.commit();
+    open.commit();
+    EXPECT_EQ(drain(consumer).size(), 1u) << "a second commit of one message is none";
 }
 
 }  // namespace

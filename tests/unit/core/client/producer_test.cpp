@@ -130,8 +130,14 @@ TEST(Producer, AMeterHoldsItsMessagesAndItsPayloadExactly) {
     const auto session = stage.connect();
     stage.lane(0).message_stop.store(6);
     auto producer = stage.producer(session, {.on_full = OnFull::fail});
-    for (int number = 0; number < 5; ++number) ASSERT_TRUE(producer.send("12345678")) << number;
+    for (int number = 0; number < 3; ++number) ASSERT_TRUE(producer.send("12345678")) << number;
+    for (int number = 3; number < 5; ++number) {
+        auto open = producer.claim(8);
+        ASSERT_TRUE(open) << number;
+        open->commit();
+    }
     EXPECT_EQ(producer.send("12345678").error(), SendError::no_grant);
+    EXPECT_EQ(producer.claim(8).error(), SendError::no_grant);
     EXPECT_EQ(stage.cell().sent_messages.load(), 5u);
     EXPECT_EQ(stage.cell().sent_payload.load(), 40u);
     stage.lane(0).message_stop.store(0);
@@ -275,21 +281,47 @@ TEST(Producer, PassesPagesThatAreTooSmallForItsMessage) {
 }
 
 TEST(Producer, AsksForMoreBeforeItsWindowEnds) {
-    ClientStage stage("queue://q", 1, 16 * page_unit);
-    const auto session = stage.connect();
-    stage.lane(0).window_bytes.store(8 * page_unit);
-    auto producer = stage.producer(session);
-    stage.signals().head().broker_asleep.store(1);
-    int sent = 0;
-    while (stage.rings() == 0) {
-        ASSERT_LT(++sent, 60);
-        ASSERT_TRUE(producer.send(std::string(1000, 'x')));
+    for (const bool in_place : {false, true}) {
+        ClientStage stage("queue://q", 1, 16 * page_unit);
+        const auto session = stage.connect();
+        stage.lane(0).window_bytes.store(8 * page_unit);
+        auto producer = stage.producer(session);
+        const auto send = [&] {
+            if (!in_place) return static_cast<bool>(producer.send(std::string(1000, 'x')));
+            auto open = producer.claim(1000);
+            if (open) open->commit();
+            return static_cast<bool>(open);
+        };
+        stage.signals().head().broker_asleep.store(1);
+        int sent = 0;
+        while (stage.rings() == 0) {
+            ASSERT_LT(++sent, 60) << in_place;
+            ASSERT_TRUE(send());
+        }
+        EXPECT_EQ(stage.signals().head().need[0].load(), 1u);
+        // Half of the window, 4 pages, is left of the 16.
+        EXPECT_NEAR(sent * 1008, 12 * page_unit, page_unit);
+        for (int i = 0; i < 5; ++i) ASSERT_TRUE(send());
+        EXPECT_EQ(stage.rings(), 0u) << "once is enough";
     }
-    EXPECT_EQ(stage.signals().head().need[0].load(), 1u);
-    // Half of the window, 4 pages, is left of the 16.
-    EXPECT_NEAR(sent * 1008, 12 * page_unit, page_unit);
-    for (int i = 0; i < 5; ++i) ASSERT_TRUE(producer.send(std::string(1000, 'x')));
-    EXPECT_EQ(stage.rings(), 0u) << "once is enough";
+}
+
+TEST(Producer, AMessageOfAPageThatWasLeftIsCountedThere) {
+    ClientStage stage("queue://q", 2, 2 * page_unit);
+    const auto session = stage.connect();
+    auto producer = stage.producer(session);
+    auto consumer = stage.consumer(session);
+    stage.grant_to_first(1, 0, 2);
+    auto open = std::move(producer.claim(8).value());
+    ASSERT_TRUE(producer.send(std::string(page_unit, 'b')));
+    ASSERT_TRUE(producer.send(std::string(page_unit, 'c'))) << "in the second page";
+    const PageHeader& first = stage.pages().header(ref_of_unit(0));
+    EXPECT_EQ(first.sealed.load(), 0u) << "a claim is open in it";
+    std::memcpy(open.bytes().data(), "in place", 8);
+    open.commit();
+    EXPECT_EQ(first.sealed.load(), 2u + 1);
+    EXPECT_EQ(first.payload_bytes.load(), 8 + page_unit);
+    EXPECT_EQ(test::drain(consumer).size(), 3u);
 }
 
 }  // namespace
