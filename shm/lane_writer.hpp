@@ -83,7 +83,7 @@ public:
             return nullptr;
         }
         std::byte* const record = origin_ + tail_;
-        prefetch_for_write(record + write_ahead_bytes);
+        prefetch_ahead_of_writer(record, bytes);
         // relaxed: becomes visible with the commit of this or an earlier record (published).
         if (end < page_end_) word_at(origin_ + end).store(0, std::memory_order_relaxed);
         tail_ = end;
@@ -110,7 +110,7 @@ public:
             return nullptr;
         }
         std::byte* const record = origin_ + at;
-        prefetch_for_write(record + write_ahead_bytes);
+        prefetch_ahead_of_writer(record, bytes);
         // relaxed: becomes visible with the commit of this record (published).
         word_at(origin_ + end).store(0, std::memory_order_relaxed);
         tail_ = end;
