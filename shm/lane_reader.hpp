@@ -67,14 +67,13 @@ public:
             const std::uint64_t word = word_at(record).load(std::memory_order_acquire);
             if (word == 0) {
                 prefetch_for_read(record + cache_line);
-                caught_up_ = position_;
+                caught_up();
                 return {};
             }
-            // Only in a run of records: else it would take lines from a writer that has them ready.
-            if (position_ - caught_up_ >= read_ahead_bytes)
-                prefetch_for_read(record + read_ahead_bytes);
-            if (is_message(word) && record_bytes_of(word) <= end_ - position_) [[likely]]
+            if (is_message(word) && record_bytes_of(word) <= end_ - position_) [[likely]] {
+                prefetch_in_run(record, record_bytes_of(word));
                 return {record, word, position_, lane_};
+            }
         }
         return look_further(entering);
     }
@@ -110,9 +109,12 @@ public:
     // Takes the message that is expected: where it lies; the position is behind it afterwards.
     const std::byte* take_expected() noexcept {
         const std::byte* const record = origin_ + position_;
+        prefetch_in_run(record, expected_bytes_);
         position_ += expected_bytes_;
         return record;
     }
+    // A look found nothing yet: what comes next is no run of records.
+    void caught_up() noexcept { run_from_ = position_ + read_ahead_bytes; }
 
     // Passes the message that `look` gave.
     void pass(const RecordView& record) noexcept { position_ = record.end(); }
@@ -162,13 +164,17 @@ public:
 
 private:
     RecordView look_further(std::atomic<PageRef>* entering) noexcept;
+    // Only in a run of records: else it would take lines from a writer that has them ready.
+    void prefetch_in_run(const std::byte* record, std::uint64_t bytes) const noexcept {
+        if (position_ >= run_from_) prefetch_ahead_of_reader(record, bytes);
+    }
 
     PageView pages_;
     std::byte* origin_ = nullptr;
     Position position_ = 0;
     std::uint64_t expected_word_ = commit_word(RecordKind::message, 0, 0);
     std::uint64_t expected_bytes_ = record_bytes(0, 0);
-    Position caught_up_ = 0;  // where the last look found nothing yet
+    Position run_from_ = 0;  // from here on records come in a run
     Position end_ = 0;
     Position start_ = 0;
     PageRef page_ = 0;

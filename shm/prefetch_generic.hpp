@@ -8,6 +8,8 @@
 
 namespace weir {
 
+inline void prefetch_for_read(const std::byte* address) noexcept { __builtin_prefetch(address); }
+
 inline void prefetch_for_write(const std::byte* address) noexcept {
     __builtin_prefetch(address, 1);
 }

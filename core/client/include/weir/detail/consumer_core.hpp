@@ -141,6 +141,7 @@ struct ConsumerCore {
             pause_ns = dense_pause.behind(0, 0);
             return fail(ReceiveError::timed_out);
         }
+        reader->caught_up();
         if (received - received_when_empty >= DensePause::dense_messages) turns = 0;
         note_burst();
         return fail(ReceiveError::timed_out);
