@@ -29,12 +29,20 @@ enum class MemoryError {
 
 enum class Access { read_only, read_write };
 
+// The larger pages of x86-64, and of arm64 with 4 KiB pages. What is walked round and round, such
+// as a region of some hundred MiB, needs more entries of the processor's page tables than it keeps
+// at hand: in pages of 2 MiB a 512th (in turn, without / with them: 1 KiB one to one 15.9 / 19.6
+// million a second, 1 MiB in place 11.0 / 13.1 GB/s, fan-in 48 / 55, fan-out 76 / 86).
+inline constexpr std::uint64_t huge_page_bytes = 2 * 1024 * 1024;
+
 // A mapping; unmapped when it ends. Movable.
 class Mapping {
 public:
     Mapping() = default;
 
-    // Maps `bytes` of the descriptor from its start. The descriptor may be closed afterwards.
+    // Maps `bytes` of the descriptor from its start. The descriptor may be closed afterwards. A huge
+    // page or more begins at a multiple of it: else the file's huge pages would be mapped in
+    // pieces.
     static Result<Mapping, Error<MemoryError>> map(int fd, std::uint64_t bytes, Access access);
 
     std::byte* data() const noexcept { return static_cast<std::byte*>(region_.get_address()); }
@@ -52,6 +60,13 @@ Result<Fd, Error<MemoryError>> make_memory_file(const char* name, std::uint64_t 
 
 // Allocates a part of a memory file that was made without. Idempotent.
 Result<void, Error<MemoryError>> allocate_memory(int fd, std::uint64_t offset, std::uint64_t bytes);
+
+// The same for a part that nobody uses yet, in huge pages as far as the kernel gives them; `mapping`
+// is the file's, from its start. Returns how many bytes lie in huge pages. None is no error: before
+// Linux 6.1, with memory in small pieces, or where a policy forbids them.
+Result<std::uint64_t, Error<MemoryError>> allocate_memory(int fd, const Mapping& mapping,
+                                                          std::uint64_t offset,
+                                                          std::uint64_t bytes);
 
 // A second descriptor of the same file that cannot be mapped for writing.
 Result<Fd, Error<MemoryError>> reopen_read_only(int fd);

@@ -147,7 +147,9 @@ void set_direct_capacity(Tables& tables, Bytes capacity) {
 Result<void, Error<MemoryError>> allocate_slice(Tables& tables, Bytes bytes) {
     const Bytes from = tables.units.capacity() * page_unit;
     const Bytes count = std::min(bytes, tables.control.view().limits.direct_bytes - from);
-    if (auto done = allocate_memory(tables.direct_fd.get(), from, count); !done) return done;
+    auto huge = allocate_memory(tables.direct_fd.get(), tables.direct_mapping, from, count);
+    if (!huge) return fail(huge.error());
+    tables.direct_huge += *huge;
     tables.units.add_units(from / page_unit, count / page_unit);
     set_direct_capacity(tables, from + count);
     return {};
@@ -206,7 +208,10 @@ bool extend_direct(Tables& tables) {
                      done.error().sentence);
         return false;
     }
-    return tables.units.capacity() * page_unit < whole;
+    if (tables.units.capacity() * page_unit < whole) return true;
+    log::info("direct memory is reserved: {}, of which {} in huge pages", format_size(whole),
+              format_size(tables.direct_huge));
+    return false;
 }
 
 }  // namespace weir::broker

@@ -5,8 +5,9 @@
 //
 // Everything that has a fixed size is charged to heap-like memory here, so what is left is what
 // sessions, lanes and subscriptions may take. The direct region is allocated in slices: the first
-// before the start is over, the rest by the loop's turns (allocating takes 60-190 ms for 256 MiB),
-// and units are handed to the allocator only when their slice is there.
+// before the start is over, the rest by the loop's turns (allocating takes 60-190 ms for 256 MiB,
+// in huge pages up to twice as long), and units are handed to the allocator only when their slice
+// is there.
 #ifndef WEIR_CORE_BROKER_REGIONS_HPP
 #define WEIR_CORE_BROKER_REGIONS_HPP
 
@@ -16,8 +17,8 @@
 
 namespace weir::broker {
 
-inline constexpr Bytes first_slice_bytes = 32 * 1024 * 1024;
-inline constexpr Bytes slice_bytes = 8 * 1024 * 1024;
+inline constexpr Bytes first_slice_bytes = 16 * 1024 * 1024;
+inline constexpr Bytes slice_bytes = 2 * 1024 * 1024;
 
 // Heap-like memory that is charged from the start.
 Bytes fixed_bytes(const Limits& limits) noexcept;

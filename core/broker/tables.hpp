@@ -429,6 +429,7 @@ struct Tables {
     Bytes growth_from = 0;  // direct memory in use at growth_from_ns
     std::uint64_t growth_from_ns = 0;
     bool has_disk = false;
+    Bytes direct_huge = 0;       // of direct memory, in huge pages
     bool direct_failed = false;  // a later slice of direct could not be allocated
 
     Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id].get() : nullptr; }
