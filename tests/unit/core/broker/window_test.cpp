@@ -60,7 +60,10 @@ const Case cases[] = {
     {32 * mib, 600 * kib,     256 * mib, 256},    // fits the class that suits the window
     {64 * mib, 1000 * kib,    256 * mib, 256},
     {64 * mib, 1024 * kib - 8, 256 * mib, 1025},  // header and 4 records of it
-    {64 * mib, 2 * mib,       256 * mib, 513},
+    {64 * mib, 1 * mib + 8,   16 * mib, 769},     // a quarter of what is left holds 3
+    {4 * mib,  1 * mib + 8,   256 * mib, 257},    // of the window none but one
+    {64 * mib, 1 * mib + 8,   4 * mib,  257},
+    {64 * mib, 2 * mib,       256 * mib, 2049},   // four at most
     {64 * mib, 64 * mib,      256 * mib, 16385},
 };
 // clang-format on
