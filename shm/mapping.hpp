@@ -40,8 +40,8 @@ class Mapping {
 public:
     Mapping() = default;
 
-    // Maps `bytes` of the descriptor from its start. The descriptor may be closed afterwards. A huge
-    // page or more begins at a multiple of it: else the file's huge pages would be mapped in
+    // Maps `bytes` of the descriptor from its start. The descriptor may be closed afterwards. A
+    // huge page or more begins at a multiple of it: else the file's huge pages would be mapped in
     // pieces.
     static Result<Mapping, Error<MemoryError>> map(int fd, std::uint64_t bytes, Access access);
 
@@ -61,9 +61,9 @@ Result<Fd, Error<MemoryError>> make_memory_file(const char* name, std::uint64_t 
 // Allocates a part of a memory file that was made without. Idempotent.
 Result<void, Error<MemoryError>> allocate_memory(int fd, std::uint64_t offset, std::uint64_t bytes);
 
-// The same for a part that nobody uses yet, in huge pages as far as the kernel gives them; `mapping`
-// is the file's, from its start. Returns how many bytes lie in huge pages. None is no error: before
-// Linux 6.1, with memory in small pieces, or where a policy forbids them.
+// The same for a part that nobody uses yet, in huge pages as far as the kernel gives them;
+// `mapping` is the file's, from its start. Returns how many bytes lie in huge pages. None is no
+// error: before Linux 6.1, with memory in small pieces, or where a policy forbids them.
 Result<std::uint64_t, Error<MemoryError>> allocate_memory(int fd, const Mapping& mapping,
                                                           std::uint64_t offset,
                                                           std::uint64_t bytes);

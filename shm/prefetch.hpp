@@ -30,8 +30,8 @@
 namespace weir {
 
 inline constexpr std::size_t cache_line = 64;
-// Sixteen records of 64 bytes ahead of a reader (two or four times that: the same), sixty-four ahead
-// of a writer (half of that, or twice: 0.87 to 0.95).
+// Sixteen records of 64 bytes ahead of a reader (two or four times that: the same), sixty-four
+// ahead of a writer (half of that, or twice: 0.87 to 0.95).
 inline constexpr std::size_t read_ahead_bytes = 1152;
 inline constexpr std::size_t write_ahead_bytes = 4608;
 

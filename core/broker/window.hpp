@@ -17,8 +17,8 @@
 // small enough that a window is several of them; up to a quarter, so that it holds several records.
 // A record that needs more gets a page of its own size, and records of more than 64 KiB get runs
 // that hold up to four, if that is no more of the window. (The first record of a page costs some
-// cache lines that neither side has: 1 MiB to and fro that neither side touches, 64 B 320 to 340 ns,
-// pages of one record 840 to 910, of three 570 to 620.)
+// cache lines that neither side has. 1 MiB to and fro that neither side touches: 840 to 910 ns with
+// pages of one record, 570 to 620 with pages of three; 64 B 320 to 340.)
 //
 // All of it is arithmetic on copies, so it is tested as tables.
 #ifndef WEIR_CORE_BROKER_WINDOW_HPP

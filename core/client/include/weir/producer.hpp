@@ -130,8 +130,9 @@ public:
     // why); an error only if none was.
     Result<std::size_t, SendError> send(std::span<const std::span<const std::byte>> payloads);
 
-    // Room for a message of `bytes` bytes, to be written in place. Inlined by force: an open message
-    // that is returned through memory would be read when all that was written into it has arrived.
+    // Room for a message of `bytes` bytes, to be written in place. Inlined by force: an open
+    // message that is returned through memory could only be read once all that was written into it
+    // has reached the cache.
     [[gnu::always_inline]] Result<OpenMessage, SendError> claim(std::size_t bytes) {
         detail::ProducerCore& core = *core_;
         if (bytes >= core.plain_limit || core.made_under_forks != detail::forks()) [[unlikely]]
