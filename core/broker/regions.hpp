@@ -11,13 +11,16 @@
 #ifndef WEIR_CORE_BROKER_REGIONS_HPP
 #define WEIR_CORE_BROKER_REGIONS_HPP
 
+#include "core/base/clock.hpp"
 #include "core/broker/refusal.hpp"
 #include "core/broker/segment.hpp"
 #include "core/broker/tables.hpp"
 
 namespace weir::broker {
 
-inline constexpr Bytes first_slice_bytes = 16 * 1024 * 1024;
+inline constexpr Bytes first_slice_bytes = 4 * 1024 * 1024;
+// How long a slice is put off for whoever has opened something, unless somebody waits for memory.
+inline constexpr std::uint64_t letting_in_ns = 2 * ns_per_ms;
 inline constexpr Bytes slice_bytes = 2 * 1024 * 1024;
 
 // Heap-like memory that is charged from the start.

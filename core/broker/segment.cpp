@@ -94,6 +94,7 @@ struct Segment::Parts {
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
     std::size_t next_settled = 0;
+    std::uint64_t let_in_ns = 0;  // when somebody opened something last
 };
 
 Segment::Segment(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -129,6 +130,7 @@ const ControlView& Segment::control() const { return parts_->tables.control.view
 Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     Tables& tables = parts_->tables;
     const Changing changing(tables.control);
+    parts_->let_in_ns = tables.clock.now_ns();
     if (tables.stopping)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
     const auto free = std::find(tables.sessions.begin(), tables.sessions.end(), nullptr);
@@ -163,6 +165,7 @@ Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
                                                        std::string_view destination) {
     Tables& tables = parts_->tables;
     const Changing changing(tables.control);
+    parts_->let_in_ns = tables.clock.now_ns();
     Session& session = parts_->session(slot);
     if (tables.stopping || session.quarantined)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
@@ -207,6 +210,7 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
                                                        std::uint32_t notes,
                                                        std::uint32_t prefetch) {
     const Changing changing(parts_->tables.control);
+    parts_->let_in_ns = parts_->tables.clock.now_ns();
     Session& session = parts_->session(slot);
     if (session.quarantined)
         return fail(Refused{Refusal::stopping, "this session has lost its connection"});
@@ -365,8 +369,12 @@ bool Segment::turn() {
     more = parts_->lanes.finish_closing() || more;
     if (parts_->disk) more = parts_->disk->turn() || more;
     parts_->grants.serve_waiting();
-    tables.direct.producers.set_asks(parts_->grants.anyone_waits());
-    more = extend_direct(tables) || more;
+    const bool anyone_waits = parts_->grants.anyone_waits();
+    tables.direct.producers.set_asks(anyone_waits);
+    // Who is being let in asks several times in a row, and a slice of memory that the machine has
+    // not used yet takes some milliseconds.
+    if (anyone_waits || tables.clock.now_ns() - parts_->let_in_ns >= letting_in_ns)
+        more = extend_direct(tables) || more;
     parts_->policies.make_named();
     parts_->recount.step_if_due();
     return more;

@@ -350,14 +350,18 @@ public:
         options.largest_message = largest;
         start(options);
     }
-    explicit SegmentStage(const broker::SegmentOptions& options) { start(options); }
+    // Not `whole`: with no more of its memory than a broker has that has just begun.
+    explicit SegmentStage(const broker::SegmentOptions& options, bool whole = true) {
+        start(options, whole);
+    }
 
-    void start(broker::SegmentOptions options) {
+    void start(broker::SegmentOptions options, bool whole = true) {
         static int made = 0;
         options.name = "unit-" + std::to_string(::getpid()) + "-" + std::to_string(++made);
         segment = broker::Segment::create(options, clock).value();
         ControlRegion::remove(options.name);
         segment->publish();
+        while (whole && !segment->may_sleep()) segment->turn();
         const broker::Regions regions = segment->regions();
         control_ =
             Mapping::map(regions.control_ro, regions.control_bytes, Access::read_only).value();

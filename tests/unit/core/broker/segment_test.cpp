@@ -38,6 +38,28 @@ TEST(Segment, AQueueDeliversInOrderWhateverItsConsumersPageSize) {
     EXPECT_EQ(books.direct_bytes.load(), stage.direct_used());
 }
 
+TEST(Segment, MemoryBehindTheStartIsPutOffForWhoIsLetInButNotForWhoWaits) {
+    broker::SegmentOptions options;
+    options.direct_bytes = 12 << 20;
+    options.heap_bytes = 16 << 20;
+    SegmentStage stage(options, false);
+    const std::uint32_t session = stage.session();
+    for (int turn = 0; turn < 100; ++turn) stage.segment->turn();
+    EXPECT_FALSE(stage.segment->may_sleep()) << "the rest came between two requests of a session";
+    TestProducer producer = stage.producer(session, "queue://a");
+    const std::string kilobyte(1000, 'x');
+    std::uint64_t sent = 0;
+    while (producer.send(kilobyte)) ++sent;
+    EXPECT_GT(sent * 1000, std::uint64_t{6} << 20) << "who waits for memory gets the rest of it";
+    EXPECT_TRUE(stage.segment->may_sleep());
+
+    SegmentStage other(options, false);
+    other.session();
+    other.clock.advance_ns(2 * ns_per_ms);
+    for (int turn = 0; turn < 4; ++turn) other.segment->turn();
+    EXPECT_TRUE(other.segment->may_sleep()) << "nobody has opened anything for a while";
+}
+
 TEST(Segment, EverySubscriberOfATopicGetsEverythingFromItsSubscribingOn) {
     SegmentStage stage;
     TestProducer producer = stage.producer(stage.session(), "topic://news");
@@ -54,7 +76,6 @@ TEST(Segment, EverySubscriberOfATopicGetsEverythingFromItsSubscribingOn) {
 
 TEST(Segment, MessagesOfAllSizesGoThroughOneLane) {
     SegmentStage stage(256 << 20);
-    stage.settle_turns(1000);
     TestProducer producer = stage.producer(stage.session(), "queue://large");
     TestWorker worker = stage.worker(stage.session(), "queue://large");
     for (const std::size_t size :
