@@ -19,8 +19,10 @@
 namespace weir::broker {
 
 inline constexpr Bytes first_slice_bytes = 4 * 1024 * 1024;
-// How long a slice is put off for whoever has opened something, unless somebody waits for memory.
+// How long a slice is put off for whoever has opened something, unless somebody waits for memory;
+// and for how long in all if one comes soon after the other.
 inline constexpr std::uint64_t letting_in_ns = 2 * ns_per_ms;
+inline constexpr std::uint64_t letting_in_all_ns = 20 * ns_per_ms;
 inline constexpr Bytes slice_bytes = 2 * 1024 * 1024;
 
 // Heap-like memory that is charged from the start.

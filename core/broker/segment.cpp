@@ -94,7 +94,20 @@ struct Segment::Parts {
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
     std::size_t next_settled = 0;
-    std::uint64_t let_in_ns = 0;  // when somebody opened something last
+    // When somebody opened something last, and when the first of those who came one soon after the
+    // other did.
+    std::uint64_t let_in_ns = 0;
+    std::uint64_t let_in_from_ns = 0;
+
+    void let_in() noexcept {
+        const std::uint64_t now = tables.clock.now_ns();
+        if (now - let_in_ns >= letting_in_all_ns) let_in_from_ns = now;
+        let_in_ns = now;
+    }
+    bool is_letting_in() const noexcept {
+        const std::uint64_t now = tables.clock.now_ns();
+        return now - let_in_ns < letting_in_ns && now - let_in_from_ns < letting_in_all_ns;
+    }
 };
 
 Segment::Segment(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -130,7 +143,7 @@ const ControlView& Segment::control() const { return parts_->tables.control.view
 Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     Tables& tables = parts_->tables;
     const Changing changing(tables.control);
-    parts_->let_in_ns = tables.clock.now_ns();
+    parts_->let_in();
     if (tables.stopping)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
     const auto free = std::find(tables.sessions.begin(), tables.sessions.end(), nullptr);
@@ -165,7 +178,7 @@ Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
                                                        std::string_view destination) {
     Tables& tables = parts_->tables;
     const Changing changing(tables.control);
-    parts_->let_in_ns = tables.clock.now_ns();
+    parts_->let_in();
     Session& session = parts_->session(slot);
     if (tables.stopping || session.quarantined)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
@@ -210,7 +223,7 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
                                                        std::uint32_t notes,
                                                        std::uint32_t prefetch) {
     const Changing changing(parts_->tables.control);
-    parts_->let_in_ns = parts_->tables.clock.now_ns();
+    parts_->let_in();
     Session& session = parts_->session(slot);
     if (session.quarantined)
         return fail(Refused{Refusal::stopping, "this session has lost its connection"});
@@ -373,8 +386,7 @@ bool Segment::turn() {
     tables.direct.producers.set_asks(anyone_waits);
     // Who is being let in asks several times in a row, and a slice of memory that the machine has
     // not used yet takes some milliseconds.
-    if (anyone_waits || tables.clock.now_ns() - parts_->let_in_ns >= letting_in_ns)
-        more = extend_direct(tables) || more;
+    if (anyone_waits || !parts_->is_letting_in()) more = extend_direct(tables) || more;
     parts_->policies.make_named();
     parts_->recount.step_if_due();
     return more;

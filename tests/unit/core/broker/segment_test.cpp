@@ -58,6 +58,20 @@ TEST(Segment, MemoryBehindTheStartIsPutOffForWhoIsLetInButNotForWhoWaits) {
     other.clock.advance_ns(2 * ns_per_ms);
     for (int turn = 0; turn < 4; ++turn) other.segment->turn();
     EXPECT_TRUE(other.segment->may_sleep()) << "nobody has opened anything for a while";
+
+    SegmentStage busy(options, false);
+    for (int opened = 0; opened < 19; ++opened) {
+        busy.session();
+        busy.segment->turn();
+        EXPECT_FALSE(busy.segment->may_sleep()) << opened;
+        busy.clock.advance_ns(ns_per_ms);
+    }
+    for (int opened = 0; opened < 6; ++opened) {
+        busy.session();
+        busy.segment->turn();
+        busy.clock.advance_ns(ns_per_ms);
+    }
+    EXPECT_TRUE(busy.segment->may_sleep()) << "not for all who come one after the other";
 }
 
 TEST(Segment, EverySubscriberOfATopicGetsEverythingFromItsSubscribingOn) {
