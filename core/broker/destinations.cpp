@@ -5,6 +5,7 @@
 
 #include "core/broker/cursors.hpp"
 #include "core/broker/policy.hpp"
+#include "core/broker/regions.hpp"
 #include "core/broker/stated_sizes.hpp"
 #include "core/protocol/channel.hpp"
 
@@ -27,7 +28,8 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
         return fail(heap_is_full(charge.error(), "another destination", destination_object_bytes));
     made->charge = std::move(*charge);
     made->policy = tables_->policies.policy_of(name.full);
-    if (!made->direct_account.set_reserve(made->policy.reserve))
+    const auto reserve = [&] { return made->direct_account.set_reserve(made->policy.reserve); };
+    if (!succeeds_in_direct(*tables_, reserve))
         return fail(direct_is_full(tables_->direct.root, name.full, made->policy.reserve));
     made->direct_account.set_limit(limit_of(made->policy));
 

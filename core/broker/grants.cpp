@@ -10,6 +10,7 @@
 #include "core/broker/giving_up.hpp"
 #include "core/broker/idle_tails.hpp"
 #include "core/broker/limits.hpp"
+#include "core/broker/regions.hpp"
 #include "core/broker/retraction.hpp"
 #include "core/broker/shortages.hpp"
 #include "core/broker/window.hpp"
@@ -176,9 +177,9 @@ void Grants::begin(Lane& lane) {
     // relaxed: a hint for when to ask.
     tables_->slot(lane).window_bytes.store(lane.window, std::memory_order_relaxed);
     if (!tables_->stopping && stands_back(lane, page_unit, false) == WaitReason::none) {
-        Append outcome = append_page(*tables_, lane, 1);
+        Append outcome = append(lane, 1);
         if (outcome != Append::done && reclaim_for(lane, level_of(reason_of(outcome)), true))
-            outcome = append_page(*tables_, lane, 1);
+            outcome = append(lane, 1);
         if (outcome == Append::done) note_served(lane, page_unit);
     }
     begin_meter(*tables_, lane);
@@ -187,7 +188,12 @@ void Grants::begin(Lane& lane) {
 
 // The page without which the producer cannot go on.
 bool Grants::grant_first(Lane& lane, const Request& request, WaitReason& reason) {
-    if (never_fits(*tables_, lane, request.record)) {
+    LimitLevel in_vain = LimitLevel::none;
+    succeeds_in_direct(*tables_, [&] {
+        in_vain = in_vain_at(*tables_, lane, request.record);
+        return in_vain != LimitLevel::broker;
+    });
+    if (in_vain != LimitLevel::none) {
         reason = WaitReason::never_fits;
         return false;
     }
@@ -265,13 +271,23 @@ bool Grants::make_room(Lane& lane, const Request& request, Bytes at_least, WaitR
     return false;
 }
 
+Append Grants::append(Lane& lane, Units units) {
+    Append outcome = Append::done;
+    succeeds_in_direct(*tables_, [&] {
+        outcome = append_page(*tables_, lane, units);
+        return outcome != Append::full && outcome != Append::part_full &&
+               outcome != Append::fragmented;
+    });
+    return outcome;
+}
+
 bool Grants::append_suited(Lane& lane, Bytes record, WaitReason& reason) {
     const Units needed = units_needed(record);
     // Those who wait share what is free evenly, in the largest pages that gives: one trip through
     // the broker for each smallest page would make it the bottleneck of a region that is full.
     const Units suited = suited_units(*tables_, lane, record, share_of_free(lane));
-    Append outcome = append_page(*tables_, lane, suited);
-    if (outcome != Append::done && suited != needed) outcome = append_page(*tables_, lane, needed);
+    Append outcome = append(lane, suited);
+    if (outcome != Append::done && suited != needed) outcome = append(lane, needed);
     reason = reason_of(outcome);
     // Memory is full because backlog cannot leave it: that is what has to be mended.
     const Destination& destination = tables_->destination_of(lane);

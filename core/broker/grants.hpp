@@ -119,6 +119,7 @@ private:
     bool grant_first(Lane& lane, const Request& request, WaitReason& reason);
     bool gives_up(const Lane& lane, const Request& request) const;
     bool make_room(Lane& lane, const Request& request, Bytes at_least, WaitReason& reason);
+    Append append(Lane& lane, Units units);
     bool append_suited(Lane& lane, Bytes record, WaitReason& reason);
     Bytes spare_bytes(const Lane& lane) const;
     Bytes unread_bytes(const Lane& lane) const;

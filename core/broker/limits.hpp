@@ -17,9 +17,6 @@ Bytes window_bound(const Tables& tables, const Lane& lane);
 
 // A level at which no waiting helps a record of this size; none: there is no such level.
 LimitLevel in_vain_at(const Tables& tables, const Lane& lane, Bytes record);
-inline bool never_fits(const Tables& tables, const Lane& lane, Bytes record) {
-    return in_vain_at(tables, lane, record) != LimitLevel::none;
-}
 
 // Does what `other` holds count at that level of `lane`?
 bool counts_at(const Tables& tables, const Lane& lane, LimitLevel level, const Lane& other);

@@ -9,6 +9,7 @@
 #include "core/base/check.hpp"
 #include "core/base/log.hpp"
 #include "core/broker/refusal.hpp"
+#include "core/broker/regions.hpp"
 #include "core/protocol/channel.hpp"
 #include "core/protocol/names.hpp"
 
@@ -67,16 +68,17 @@ Result<PolicyKeyShown, Refused> Policies::show(std::string_view destination,
     return shown;
 }
 
-// What is not made yet is opened later, when the whole region is allocated, so it is held against
-// that.
-Result<void, Refused> Policies::fits(const std::vector<Plan>& plans, const PolicySet& next) const {
+// What is not made yet is opened later, so it is held against the whole region.
+Result<void, Refused> Policies::fits(const std::vector<Plan>& plans, const PolicySet& next) {
     const LimitedAccount& broker = tables_->direct.root;
     const std::vector<ReserveChange> changes = reserves_in(plans);
     Bytes not_made = 0;
     for (const std::string& name : next.reserving())
         if (tables_->destination_named(name) == nullptr) not_made += next.policy_of(name).reserve;
     const Bytes whole = std::max(tables_->control.view().limits.direct_bytes, broker.limit());
-    if (reserves_fit(broker, changes) && reserves_fit(broker, changes, not_made, whole)) return {};
+    const auto fit_now = [&] { return reserves_fit(broker, changes); };
+    if (reserves_fit(broker, changes, not_made, whole) && succeeds_in_direct(*tables_, fit_now))
+        return {};
     return fail(Refused{
         Refusal::policy_does_not_fit,
         fmt::format(

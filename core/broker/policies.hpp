@@ -51,7 +51,7 @@ private:
     };
 
     Result<PolicyChange, Refused> replace(PolicySet next);
-    Result<void, Refused> fits(const std::vector<Plan>& plans, const PolicySet& next) const;
+    Result<void, Refused> fits(const std::vector<Plan>& plans, const PolicySet& next);
     static std::vector<ReserveChange> reserves_in(const std::vector<Plan>& plans);
     Result<void, Refused> pay_for(Bytes bytes);
     void put_in_force(PolicySet set);

@@ -198,9 +198,14 @@ Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options
     return {};
 }
 
-bool extend_direct(Tables& tables) {
+bool direct_is_whole(const Tables& tables) noexcept {
     const Bytes whole = tables.control.view().limits.direct_bytes;
-    if (tables.direct_failed || tables.units.capacity() * page_unit >= whole) return false;
+    return tables.direct_failed || tables.units.capacity() * page_unit >= whole;
+}
+
+bool extend_direct(Tables& tables) {
+    if (direct_is_whole(tables)) return false;
+    const Bytes whole = tables.control.view().limits.direct_bytes;
     if (auto done = allocate_slice(tables, slice_bytes); !done) {
         tables.direct_failed = true;
         log::warning("the direct region stays at {} of {}: {}",
@@ -208,10 +213,10 @@ bool extend_direct(Tables& tables) {
                      done.error().sentence);
         return false;
     }
-    if (tables.units.capacity() * page_unit < whole) return true;
-    log::info("direct memory is reserved: {}, of which {} in huge pages", format_size(whole),
-              format_size(tables.direct_huge));
-    return false;
+    if (direct_is_whole(tables))
+        log::info("direct memory is reserved: {}, of which {} in huge pages", format_size(whole),
+                  format_size(tables.direct_huge));
+    return true;
 }
 
 }  // namespace weir::broker

@@ -94,19 +94,14 @@ struct Segment::Parts {
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
     std::size_t next_settled = 0;
-    // When somebody opened something last, and when the first of those who came one soon after the
-    // other did.
-    std::uint64_t let_in_ns = 0;
-    std::uint64_t let_in_from_ns = 0;
+    std::uint64_t let_in_ns = 0;  // when somebody opened something last
 
-    void let_in() noexcept {
-        const std::uint64_t now = tables.clock.now_ns();
-        if (now - let_in_ns >= letting_in_all_ns) let_in_from_ns = now;
-        let_in_ns = now;
-    }
-    bool is_letting_in() const noexcept {
-        const std::uint64_t now = tables.clock.now_ns();
-        return now - let_in_ns < letting_in_ns && now - let_in_from_ns < letting_in_all_ns;
+    // Who is being let in asks several times in a row, and a slice of memory that the machine has
+    // not used yet takes some milliseconds.
+    bool puts_memory_off() const noexcept {
+        const LimitedAccount& direct = tables.direct.root;
+        return tables.clock.now_ns() - let_in_ns < letting_in_ns &&
+               direct.below() <= direct.limit() / 2;
     }
 };
 
@@ -143,7 +138,7 @@ const ControlView& Segment::control() const { return parts_->tables.control.view
 Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     Tables& tables = parts_->tables;
     const Changing changing(tables.control);
-    parts_->let_in();
+    parts_->let_in_ns = tables.clock.now_ns();
     if (tables.stopping)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
     const auto free = std::find(tables.sessions.begin(), tables.sessions.end(), nullptr);
@@ -178,7 +173,7 @@ Result<ProducerAnswer, Refused> Segment::open_producer(std::uint32_t slot,
                                                        std::string_view destination) {
     Tables& tables = parts_->tables;
     const Changing changing(tables.control);
-    parts_->let_in();
+    parts_->let_in_ns = tables.clock.now_ns();
     Session& session = parts_->session(slot);
     if (tables.stopping || session.quarantined)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
@@ -223,7 +218,7 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
                                                        std::uint32_t notes,
                                                        std::uint32_t prefetch) {
     const Changing changing(parts_->tables.control);
-    parts_->let_in();
+    parts_->let_in_ns = parts_->tables.clock.now_ns();
     Session& session = parts_->session(slot);
     if (session.quarantined)
         return fail(Refused{Refusal::stopping, "this session has lost its connection"});
@@ -382,11 +377,8 @@ bool Segment::turn() {
     more = parts_->lanes.finish_closing() || more;
     if (parts_->disk) more = parts_->disk->turn() || more;
     parts_->grants.serve_waiting();
-    const bool anyone_waits = parts_->grants.anyone_waits();
-    tables.direct.producers.set_asks(anyone_waits);
-    // Who is being let in asks several times in a row, and a slice of memory that the machine has
-    // not used yet takes some milliseconds.
-    if (anyone_waits || !parts_->is_letting_in()) more = extend_direct(tables) || more;
+    tables.direct.producers.set_asks(parts_->grants.anyone_waits());
+    if (!parts_->puts_memory_off()) more = extend_direct(tables) || more;
     parts_->policies.make_named();
     parts_->recount.step_if_due();
     return more;
@@ -440,8 +432,7 @@ void Segment::fall_asleep() {
 bool Segment::may_sleep() const {
     const Tables& tables = parts_->tables;
     const SignalsHead& head = tables.signals.head();
-    const Bytes whole = tables.control.view().limits.direct_bytes;
-    if (!tables.direct_failed && tables.units.capacity() * page_unit < whole) return false;
+    if (!direct_is_whole(tables)) return false;
     // Bits of lanes that do not exist are nobody's: they would keep a lied-to broker awake for
     // ever.
     for (std::size_t word = 0; word < bit_words(tables); ++word) {

@@ -38,40 +38,55 @@ TEST(Segment, AQueueDeliversInOrderWhateverItsConsumersPageSize) {
     EXPECT_EQ(books.direct_bytes.load(), stage.direct_used());
 }
 
-TEST(Segment, MemoryBehindTheStartIsPutOffForWhoIsLetInButNotForWhoWaits) {
+broker::SegmentOptions with_direct(std::uint64_t bytes) {
     broker::SegmentOptions options;
-    options.direct_bytes = 12 << 20;
-    options.heap_bytes = 16 << 20;
-    SegmentStage stage(options, false);
+    options.direct_bytes = bytes;
+    options.heap_bytes = 32 << 20;
+    return options;
+}
+
+TEST(Segment, MemoryBehindTheStartIsPutOffForWhoIsLetInUntilHalfIsInUse) {
+    SegmentStage stage(with_direct(12 << 20), false);
     const std::uint32_t session = stage.session();
     for (int turn = 0; turn < 100; ++turn) stage.segment->turn();
     EXPECT_FALSE(stage.segment->may_sleep()) << "the rest came between two requests of a session";
+    const auto reserved = [&] { return stage.shared.control.superblock().direct.limit.load(); };
+    ASSERT_EQ(reserved(), std::uint64_t{4} << 20);
     TestProducer producer = stage.producer(session, "queue://a");
-    const std::string kilobyte(1000, 'x');
-    std::uint64_t sent = 0;
-    while (producer.send(kilobyte)) ++sent;
-    EXPECT_GT(sent * 1000, std::uint64_t{6} << 20) << "who waits for memory gets the rest of it";
-    EXPECT_TRUE(stage.segment->may_sleep());
+    ASSERT_TRUE(producer.send(std::string(1900 << 10, 'x')));
+    stage.segment->turn();
+    EXPECT_EQ(reserved(), std::uint64_t{4} << 20);
+    ASSERT_TRUE(producer.send(std::string(400 << 10, 'x'))) << "it lies in the producers' part";
+    for (int turn = 0; turn < 100; ++turn) stage.segment->turn();
+    EXPECT_EQ(reserved(), std::uint64_t{6} << 20) << "until half of it is free again";
 
-    SegmentStage other(options, false);
+    SegmentStage other(with_direct(12 << 20), false);
     other.session();
     other.clock.advance_ns(2 * ns_per_ms);
     for (int turn = 0; turn < 4; ++turn) other.segment->turn();
     EXPECT_TRUE(other.segment->may_sleep()) << "nobody has opened anything for a while";
+}
 
-    SegmentStage busy(options, false);
-    for (int opened = 0; opened < 19; ++opened) {
-        busy.session();
-        busy.segment->turn();
-        EXPECT_FALSE(busy.segment->may_sleep()) << opened;
-        busy.clock.advance_ns(ns_per_ms);
+TEST(Segment, MemoryThatIsStillToComeIsNotShort) {
+    SegmentStage crowded(with_direct(16 << 20), false);
+    const std::uint32_t session = crowded.session();
+    for (int opened = 0; opened < 1000; ++opened)  // a reserve of 8 KiB each
+        ASSERT_TRUE(crowded.segment->open_producer(session, "queue://" + std::to_string(opened)))
+            << opened;
+
+    for (const Overflow on_full : {Overflow::fail, Overflow::drop_oldest}) {
+        SegmentStage stage(with_direct(64 << 20), false);
+        TestProducer producer = stage.producer(stage.session(), "queue://a");
+        producer.on_full = on_full;
+        for (const std::size_t kib : {1900u, 1000u, 10000u})
+            ASSERT_TRUE(producer.send(std::string(kib << 10, 'x'))) << kib;
+        EXPECT_EQ(stage.books(producer.destination).dropped.load(), 0u);
+        EXPECT_FALSE(stage.segment->may_sleep()) << "it got more than it needed";
     }
-    for (int opened = 0; opened < 6; ++opened) {
-        busy.session();
-        busy.segment->turn();
-        busy.clock.advance_ns(ns_per_ms);
-    }
-    EXPECT_TRUE(busy.segment->may_sleep()) << "not for all who come one after the other";
+
+    SegmentStage planned(with_direct(16 << 20), false);
+    planned.producer(planned.session(), "queue://b");
+    EXPECT_TRUE(planned.segment->set_policy("queue://b", "reserve=6MiB"));
 }
 
 TEST(Segment, EverySubscriberOfATopicGetsEverythingFromItsSubscribingOn) {
