@@ -141,26 +141,23 @@ void publish(Tables& tables, const Destination& destination, const Totals& total
 // Out and depth of each subscription: of a queue's consumer what it holds, of a topic's what it has
 // to come.
 void publish_subscriptions(Tables& tables) {
-    std::vector<Depth> depths(tables.subscriptions.size());
-    std::vector<std::uint64_t> out(tables.subscriptions.size());
-    for (const auto& lane : tables.lanes) {
-        if (!lane) continue;
-        for (const Attachment& attachment : lane->attachments) {
-            depths[attachment.subscription].messages +=
-                less(lane->counted.messages,
-                     attachment.counted.messages + attachment.messages_missing());
-            out[attachment.subscription] += attachment.messages_out();
+    for (Subscription& subscription : tables.subscriptions) subscription.summed = {};
+    for (const Lane& lane : tables.lanes) {
+        for (const Attachment& attachment : lane.attachments) {
+            SubscriptionSums& sums = tables.subscriptions[attachment.subscription]->summed;
+            sums.depth_messages += less(
+                lane.counted.messages, attachment.counted.messages + attachment.messages_missing());
+            sums.messages_out += attachment.messages_out();
         }
     }
-    for (const auto& subscription : tables.subscriptions) {
-        if (!subscription) continue;
-        Depth& depth = depths[subscription->slot];
-        if (subscription->kind == SubscriptionKind::shared)
-            add_held(tables, *tables.destinations[subscription->destination], *subscription, depth);
-        SubscriptionSlot& slot = tables.control.subscription(subscription->slot);
+    for (const Subscription& subscription : tables.subscriptions) {
+        Depth depth{.messages = subscription.summed.depth_messages};
+        if (subscription.kind == SubscriptionKind::shared)
+            add_held(tables, *tables.destinations[subscription.destination], subscription, depth);
+        SubscriptionSlot& slot = tables.control.subscription(subscription.slot);
         // relaxed: both are numbers for people.
         slot.depth_messages.store(depth.messages, std::memory_order_relaxed);
-        slot.messages_out.store(subscription->messages_out_ended + out[subscription->slot],
+        slot.messages_out.store(subscription.messages_out_ended + subscription.summed.messages_out,
                                 std::memory_order_relaxed);
     }
 }
@@ -210,23 +207,27 @@ void measure_growth(Tables& tables) {
 }
 
 void settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max) {
-    const std::size_t slots = tables.destinations.size();
-    std::size_t lanes = 0;
-    for (std::size_t step = 0; step < slots && lanes < lanes_max; ++step) {
-        Destination* const destination = tables.destinations[next].get();
-        if (++next == slots) next = 0;  // a division for each slot took a quarter of an idle second
-        if (destination == nullptr) continue;
-        settle_destination(tables, *destination);
-        lanes += 1 + destination->lanes.size();
+    const std::size_t first = next;
+    bool around = false;  // begun again with the first slot
+    auto at = tables.destinations.from(first);
+    for (std::size_t lanes = 0; lanes < lanes_max; ++at) {
+        if (at == tables.destinations.end()) {
+            if (around) break;
+            around = true;
+            at = tables.destinations.begin();
+        }
+        if (at == tables.destinations.end() || (around && at->slot >= first)) break;
+        settle_destination(tables, *at);
+        lanes += 1 + at->lanes.size();
+        next = at->slot + 1;
     }
     publish_subscriptions(tables);
 }
 
 Depth settle_all(Tables& tables) {
     Depth depth;
-    for (const auto& destination : tables.destinations) {
-        if (!destination) continue;
-        const Depth one = settle_destination(tables, *destination);
+    for (Destination& destination : tables.destinations) {
+        const Depth one = settle_destination(tables, destination);
         depth.messages += one.messages;
         depth.payload += one.payload;
     }

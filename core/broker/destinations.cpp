@@ -13,11 +13,9 @@ namespace weir::broker {
 
 Result<Destination*, Refused> Destinations::find_or_make(const DestinationName& name) {
     if (Destination* const found = tables_->destination_named(name.full)) return found;
-    const auto free =
-        std::find(tables_->destinations.begin(), tables_->destinations.end(), nullptr);
-    if (free == tables_->destinations.end())
-        return fail(table_is_full("destinations", tables_->destinations.size()));
-    return make(name, static_cast<std::uint32_t>(free - tables_->destinations.begin()));
+    const auto free = tables_->destinations.free_slot();
+    if (!free) return fail(table_is_full("destinations", tables_->destinations.size()));
+    return make(name, *free);
 }
 
 Result<Destination*, Refused> Destinations::make(const DestinationName& name, std::uint32_t slot) {
@@ -33,8 +31,7 @@ Result<Destination*, Refused> Destinations::make(const DestinationName& name, st
         return fail(direct_is_full(tables_->direct.root, name.full, made->policy.reserve));
     made->direct_account.set_limit(limit_of(made->policy));
 
-    Destination& destination = *made;
-    tables_->destinations[slot] = std::move(made);
+    Destination& destination = tables_->destinations.put(slot, std::move(made));
     tables_->enter_name(destination);
     DestinationSlot& shown = tables_->control.destination(slot);
     shown.kind = name.kind;
@@ -79,14 +76,13 @@ bool Destinations::in_use(Destination& destination) const {
 void Destinations::end_idle() {
     const std::uint64_t now = tables_->clock.now_ns();
     std::vector<Destination*> over;
-    for (const auto& destination : tables_->destinations) {
-        if (!destination) continue;
-        if (in_use(*destination)) {
-            destination->idle_since_ns = 0;
-        } else if (destination->idle_since_ns == 0) {
-            destination->idle_since_ns = now;
-        } else if (now - destination->idle_since_ns >= idle_ns_) {
-            over.push_back(destination.get());
+    for (Destination& destination : tables_->destinations) {
+        if (in_use(destination)) {
+            destination.idle_since_ns = 0;
+        } else if (destination.idle_since_ns == 0) {
+            destination.idle_since_ns = now;
+        } else if (now - destination.idle_since_ns >= idle_ns_) {
+            over.push_back(&destination);
         }
     }
     if (over.empty()) return;
@@ -100,7 +96,7 @@ void Destinations::end(Destination& destination) {
     // SYNC(slot_live) release: nothing is published; the slot is out of use.
     shown.state.store(SlotState::free, std::memory_order_release);
     tables_->strike_name(destination);
-    tables_->destinations[destination.slot].reset();
+    tables_->destinations.erase(destination.slot);
 }
 
 }  // namespace weir::broker

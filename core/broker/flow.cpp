@@ -71,8 +71,8 @@ bool Flow::turn() {
     for (const auto& [extent, bytes] : tables_->copies_freed) store_->release(extent, bytes);
     tables_->copies_freed.clear();
     if (anything_out_)
-        for (const auto& lane : tables_->lanes)
-            if (lane && lane->anything_out()) serve(*lane);
+        for (Lane& lane : tables_->lanes)
+            if (lane.anything_out()) serve(lane);
     push_out();
     if (anything_out_) keep_room();
     tables_->direct.consumers.set_asks(back_.take_refused());
@@ -100,8 +100,7 @@ bool Flow::turn_switch(Switch& flow, Bytes used, const FlowMarks& marks, Bytes l
 
 std::vector<Lane*> Flow::lanes_in_use() const {
     std::vector<Lane*> lanes;
-    for (const auto& lane : tables_->lanes)
-        if (lane) lanes.push_back(lane.get());
+    for (Lane& lane : tables_->lanes) lanes.push_back(&lane);
     return lanes;
 }
 
@@ -110,8 +109,8 @@ Bytes Flow::find_piece_lacking() {
     Bytes most = back_.take_piece_lacking();
     if ((tables_->hunger & static_cast<std::uint32_t>(Tables::Hunger::waiting_lanes)) == 0)
         return most;
-    for (const auto& lane : tables_->lanes)
-        if (lane && lane->waiting) most = std::max(most, lane->piece_lacking);
+    for (const Lane& lane : tables_->lanes)
+        if (lane.waiting) most = std::max(most, lane.piece_lacking);
     return most;
 }
 
@@ -132,8 +131,8 @@ void Flow::push_out() {
     // A mark of its own is somebody's choice.
     each_.resize(tables_->policies.empty() ? 0 : tables_->destinations.size());
     if (each_.empty()) return;
-    for (const auto& destination : tables_->destinations)
-        if (destination) push_out(*destination, each_[destination->slot]);
+    for (Destination& destination : tables_->destinations)
+        push_out(destination, each_[destination.slot]);
 }
 
 // A destination at its own high-water mark: its own backlog, until it is ten points of its limit
@@ -327,20 +326,20 @@ void Flow::put_down(Lane& lane, Page& page, io::Extent extent) {
 // F3, for as long as anything of a destination is out of memory.
 void Flow::keep_room() {
     Bytes most = 0;
-    for (const auto& destination : tables_->destinations) {
-        if (!destination || destination->read_back_most == 0) continue;
+    for (Destination& destination : tables_->destinations) {
+        if (destination.read_back_most == 0) continue;
         const bool anything =
-            std::any_of(destination->lanes.begin(), destination->lanes.end(),
+            std::any_of(destination.lanes.begin(), destination.lanes.end(),
                         [&](LaneId id) { return tables_->lane(id)->anything_out(); });
-        if (!anything) destination->read_back_most = 0;
-        for (const LaneId id : destination->lanes) {
+        if (!anything) destination.read_back_most = 0;
+        for (const LaneId id : destination.lanes) {
             Lane& lane = *tables_->lane(id);
             if (lane.anything_out() || lane.run_charges.empty()) continue;
             lane.run_charges.clear();
             show_run_charges(lane);
         }
-        destination->direct_account.set_kept(destination->read_back_most);
-        most = std::max(most, destination->read_back_most);
+        destination.direct_account.set_kept(destination.read_back_most);
+        most = std::max(most, destination.read_back_most);
     }
     tables_->direct.root.set_kept(most);
 }
@@ -435,7 +434,7 @@ void Flow::publish() {
     const io::SpillSpace& space = store_->space();
     anything_out_ =
         anything_out_ && std::any_of(tables_->lanes.begin(), tables_->lanes.end(),
-                                     [](const auto& lane) { return lane && lane->anything_out(); });
+                                     [](const Lane& lane) { return lane.anything_out(); });
     // A consumer that passes a page is what reading back waits for.
     tables_->set_hungry(Tables::Hunger::pages_on_disk, anything_out_);
     const io::Trouble trouble = space.trouble();

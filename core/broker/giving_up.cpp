@@ -331,18 +331,17 @@ void end_subscriptions(Tables& tables, const std::vector<Subscription*>& slow) {
     // is seen.
     barrier_everywhere();
     for (Subscription* const subscription : slow) {
-        for (const auto& topic : tables.destinations) {
-            if (!topic) continue;
-            const auto& consumers = topic->consumers;
+        for (Destination& topic : tables.destinations) {
+            const auto& consumers = topic.consumers;
             if (std::find(consumers.begin(), consumers.end(), subscription->slot) ==
                 consumers.end())
                 continue;
-            for (const LaneId id : topic->lanes) {
+            for (const LaneId id : topic.lanes) {
                 Lane& lane = *tables.lane(id);
                 accept_cursors(tables, lane);
-                let_go(tables, *subscription, *topic, lane);
+                let_go(tables, *subscription, topic, lane);
             }
-            tables.wake_sleepers(*topic);
+            tables.wake_sleepers(topic);
         }
     }
 }

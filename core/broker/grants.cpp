@@ -387,8 +387,8 @@ void Grants::step(Lane& lane) {
 
 std::vector<Lane*> Grants::live_lanes() const {
     std::vector<Lane*> lanes;
-    for (const auto& lane : tables_->lanes)
-        if (lane && lane->live()) lanes.push_back(lane.get());
+    for (Lane& lane : tables_->lanes)
+        if (lane.live()) lanes.push_back(&lane);
     return lanes;
 }
 
@@ -413,9 +413,8 @@ bool Grants::reclaim_for(Lane& lane, LimitLevel level, bool own_too) {
     if (std::find(reclaimed_.begin(), reclaimed_.end(), once) != reclaimed_.end()) return false;
     reclaimed_.push_back(once);
     bool freed = false;
-    for (const auto& other : tables_->lanes)
-        if (other && counts_at(*tables_, lane, level, *other))
-            freed = collect(*tables_, *other) || freed;
+    for (Lane& other : tables_->lanes)
+        if (counts_at(*tables_, lane, level, other)) freed = collect(*tables_, other) || freed;
     std::vector<Lane*> lanes = live_lanes();
     std::erase_if(lanes, [&](const Lane* other) {
         if (other == &lane) return false;

@@ -25,11 +25,11 @@ struct Counts {
 
 Counts count(const Tables& tables, const User& user) {
     Counts counts;
-    for (const auto& session : tables.sessions) {
-        if (!session || &session->user != &user) continue;
+    for (const Session& session : tables.sessions) {
+        if (&session.user != &user) continue;
         ++counts.sessions;
-        counts.lanes += static_cast<std::uint32_t>(session->lanes.size());
-        counts.subscriptions += static_cast<std::uint32_t>(session->subscriptions.size());
+        counts.lanes += static_cast<std::uint32_t>(session.lanes.size());
+        counts.subscriptions += static_cast<std::uint32_t>(session.subscriptions.size());
     }
     return counts;
 }
@@ -43,10 +43,9 @@ void show_counts(Tables& tables, const User& user, const Counts& counts) {
 }
 
 Result<User*, Refused> make_user(Tables& tables, std::uint32_t uid) {
-    const auto free = std::find(tables.users.begin(), tables.users.end(), nullptr);
-    if (free == tables.users.end()) return fail(table_is_full("users", tables.users.size()));
-    *free = std::make_unique<User>(static_cast<std::uint32_t>(free - tables.users.begin()), uid);
-    User& user = **free;
+    const auto free = tables.users.free_slot();
+    if (!free) return fail(table_is_full("users", tables.users.size()));
+    User& user = tables.users.put(*free, std::make_unique<User>(*free, uid));
     UserSlot& slot = tables.control.user(user.slot);
     slot.uid = uid;
     show_counts(tables, user, {});
@@ -86,12 +85,12 @@ void show_holder_counts(Tables& tables) {
 
 Result<User*, Refused> admit_session(Tables& tables, std::uint32_t uid) {
     const auto found = std::find_if(tables.users.begin(), tables.users.end(),
-                                    [&](const auto& user) { return user && user->uid == uid; });
+                                    [&](const User& user) { return user.uid == uid; });
     if (found == tables.users.end()) return make_user(tables, uid);
     const std::uint32_t most = tables.control.superblock().holder_counts.user_sessions;
-    if (count(tables, **found).sessions >= most)
+    if (count(tables, *found).sessions >= most)
         return fail(holder_is_full(LimitLevel::user, "sessions", most));
-    return found->get();
+    return &*found;
 }
 
 void show_holder(Tables& tables, Session& session) {
@@ -131,21 +130,20 @@ void leave_lane(const Session& session, Lane& lane) {
 }
 
 void leave_pages(Tables& tables, Session& session) {
-    for (const auto& lane : tables.lanes) {
+    for (Lane& lane : tables.lanes) {
         if (session.direct_held.used() == 0) return;
-        if (lane) leave_pages_of(session, *lane);
+        leave_pages_of(session, lane);
     }
 }
 
 void settle_users(Tables& tables) {
-    for (auto& user : tables.users) {
-        if (!user) continue;
-        const Counts counts = count(tables, *user);
-        show_counts(tables, *user, counts);
-        if (counts.sessions != 0 || user->direct.used() != 0 || user->heap.used() != 0) continue;
+    for (const User& user : tables.users) {
+        const Counts counts = count(tables, user);
+        show_counts(tables, user, counts);
+        if (counts.sessions != 0 || user.direct.used() != 0 || user.heap.used() != 0) continue;
         // SYNC(slot_live) release: nothing is published; the slot is out of use.
-        tables.control.user(user->slot).state.store(SlotState::free, std::memory_order_release);
-        user.reset();
+        tables.control.user(user.slot).state.store(SlotState::free, std::memory_order_release);
+        tables.users.erase(user.slot);
     }
 }
 

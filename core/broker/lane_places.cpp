@@ -87,8 +87,7 @@ void widen_places(Tables& tables, Subscription& subscription) {
         show_places(tables, *tables.destinations[subscription.destination], subscription, had);
         return;
     }
-    for (const auto& topic : tables.destinations)
-        if (topic) show_places(tables, *topic, subscription, had);
+    for (Destination& topic : tables.destinations) show_places(tables, topic, subscription, had);
 }
 
 }  // namespace weir::broker

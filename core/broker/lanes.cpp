@@ -26,14 +26,11 @@ Lane* Lanes::closed_lane_of(Destination& destination) const {
 }
 
 Result<Lane*, Refused> Lanes::new_lane(Session& session, Destination& destination) {
-    const auto free = std::find_if(tables_->lanes.begin(), tables_->lanes.end(), [&](auto& lane) {
-        const LaneHistory& history =
-            tables_->histories[static_cast<std::size_t>(&lane - tables_->lanes.data())];
-        return !lane && history.next_start + 2 * window_max <= position_limit;
+    const auto free = tables_->lanes.free_slot([&](std::size_t slot) {
+        return tables_->histories[slot].next_start + 2 * window_max <= position_limit;
     });
-    if (free == tables_->lanes.end())
-        return fail(table_is_full("lanes (open producers)", tables_->lanes.size()));
-    const auto id = static_cast<LaneId>(free - tables_->lanes.begin());
+    if (!free) return fail(table_is_full("lanes (open producers)", tables_->lanes.size()));
+    const LaneId id = *free;
     auto charge = destination.heap_producers.charge(lane_object_bytes, &session.heap_held);
     if (!charge) return fail(heap_is_full(charge.error(), "another producer", lane_object_bytes));
 
@@ -49,8 +46,7 @@ Result<Lane*, Refused> Lanes::new_lane(Session& session, Destination& destinatio
     made->queue_counted.position = history.next_start;
     if (const Obstacle at = subscriptions_->attach_new_lane(destination, *made, session))
         return fail(heap_is_full(at, "another producer", attachment_bytes));
-    *free = std::move(made);
-    return free->get();
+    return &tables_->lanes.put(id, std::move(made));
 }
 
 Lanes::Ending Lanes::ending_of(const Lane& lane) {
@@ -311,20 +307,18 @@ void Lanes::end(Lane& lane) {
     slot.run_charges.store(0, std::memory_order_relaxed);
     // SYNC(slot_live) release: the slot may be used again.
     slot.state.store(SlotState::free, std::memory_order_release);
-    tables_->lanes[lane.id].reset();
+    tables_->lanes.erase(lane.id);
 }
 
 void Lanes::clear_ready_bytes() {
     std::vector<Lane*> cleared;
-    for (const auto& lane : tables_->lanes) {
-        if (!lane) continue;
-        std::atomic<std::uint8_t>& ready = tables_->signals.head().ready[lane->id];
+    for (Lane& lane : tables_->lanes) {
+        std::atomic<std::uint8_t>& ready = tables_->signals.head().ready[lane.id];
         // relaxed: a hint; what it stands for is looked at with acquire.
-        if (ready.load(std::memory_order_relaxed) == 0 || anything_unread(*tables_, *lane))
-            continue;
+        if (ready.load(std::memory_order_relaxed) == 0 || anything_unread(*tables_, lane)) continue;
         // relaxed: ordered by the membarrier below.
         ready.store(0, std::memory_order_relaxed);
-        cleared.push_back(lane.get());
+        cleared.push_back(&lane);
     }
     if (cleared.empty()) return;
     // barrier: who publishes from here on finds the byte cleared; what was published before is seen

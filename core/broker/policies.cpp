@@ -111,8 +111,8 @@ Result<void, Refused> Policies::pay_for(Bytes bytes) {
 
 Result<PolicyChange, Refused> Policies::replace(PolicySet next) {
     std::vector<Plan> plans;
-    for (const auto& destination : tables_->destinations)
-        if (destination) plans.push_back({destination.get(), next.policy_of(destination->name)});
+    for (Destination& destination : tables_->destinations)
+        plans.push_back({&destination, next.policy_of(destination.name)});
     if (auto there = fits(plans, next); !there) return fail(there.error());
     if (auto paid = pay_for(next.memory_bytes()); !paid) return fail(paid.error());
 
@@ -142,8 +142,7 @@ void Policies::put_in_force(PolicySet set) {
     tables_->policies = std::move(set);
     // relaxed: within a change of all tables (tables_rest).
     tables_->control.superblock().policies_bytes.store(charge_.bytes(), std::memory_order_relaxed);
-    for (const auto& destination : tables_->destinations)
-        if (destination) destination->kept = false;
+    for (Destination& destination : tables_->destinations) destination.kept = false;
     named_wait_ = true;
     make_named();
 }

@@ -114,7 +114,7 @@ bool Recount::count_lanes() {
     while (at_lane_ < tables_->lanes.size()) {
         if (budget == 0) return false;
         --budget;
-        const Lane* const lane = tables_->lanes[at_lane_].get();
+        const Lane* const lane = tables_->lanes[at_lane_];
         if (lane != nullptr && !count_lane(*lane, budget)) return false;
         lane_ = {};
         ++at_lane_;
@@ -175,7 +175,7 @@ bool Recount::count_lane(const Lane& lane, std::uint64_t& budget) {
 bool Recount::count_records() {
     std::uint64_t budget = records_per_step;
     for (; at_lane_ < tables_->lanes.size(); ++at_lane_) {
-        const Lane* const lane = tables_->lanes[at_lane_].get();
+        const Lane* const lane = tables_->lanes[at_lane_];
         if (lane == nullptr || lane->pages.size() < 2) continue;
         Position& walked_to = walked_to_[at_lane_];
         const auto after = [](Position position, const Page& page) {
@@ -258,7 +258,7 @@ bool Recount::count_sums() {
 void Recount::add_slot(std::size_t slot) {
     const Tables& tables = *tables_;
     if (slot < tables.lanes.size()) {
-        const Lane* const lane = tables.lanes[slot].get();
+        const Lane* const lane = tables.lanes[slot];
         if (lane == nullptr) return;
         sums_.direct += lane->granted();  // compared with its pages by itself
         sums_.heap += lane_object_bytes + lane->attachments.size() * attachment_bytes +
@@ -267,21 +267,21 @@ void Recount::add_slot(std::size_t slot) {
     }
     slot -= tables.lanes.size();
     if (slot < tables.destinations.size()) {
-        const Destination* const destination = tables.destinations[slot].get();
+        const Destination* const destination = tables.destinations[slot];
         if (destination == nullptr) return;
         sums_.heap += destination_object_bytes + destination->pending.size() * range_bytes;
         return;
     }
     slot -= tables.destinations.size();
     if (slot < tables.subscriptions.size()) {
-        const Subscription* const subscription = tables.subscriptions[slot].get();
+        const Subscription* const subscription = tables.subscriptions[slot];
         if (subscription == nullptr) return;
         const Bytes ranges = subscription->piece.notes + subscription->outstanding.size();
         sums_.heap += subscription_object_bytes + ranges * range_bytes;
         return;
     }
     slot -= tables.subscriptions.size();
-    const Session* const session = tables.sessions[slot].get();
+    const Session* const session = tables.sessions[slot];
     if (session != nullptr) sums_.heap += session_object_bytes + session->blocks.bytes();
 }
 

@@ -151,9 +151,9 @@ void Redelivery::note_waiting(Destination& queue) {
     const bool wait = !queue.pending.empty() && !queue.consumers.empty();
     if (wait == queue.ranges_wait) return;
     queue.ranges_wait = wait;
-    const bool any = std::any_of(
-        tables_->destinations.begin(), tables_->destinations.end(),
-        [](const auto& destination) { return destination && destination->ranges_wait; });
+    const bool any =
+        std::any_of(tables_->destinations.begin(), tables_->destinations.end(),
+                    [](const Destination& destination) { return destination.ranges_wait; });
     tables_->set_hungry(Tables::Hunger::pending_ranges, any);
 }
 

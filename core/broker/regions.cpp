@@ -159,9 +159,12 @@ Result<void, Error<MemoryError>> allocate_slice(Tables& tables, Bytes bytes) {
 
 Bytes fixed_bytes(const Limits& limits) noexcept {
     return process_bytes + limits.control_bytes + limits.signals_bytes + limits.claims_bytes +
-           limits.pages * page_table_bytes + limits.users * (sizeof(User) + sizeof(void*)) +
-           limits.lanes * (sizeof(LaneHistory) + sizeof(void*)) +
-           (limits.destinations + limits.subscriptions + limits.sessions) * sizeof(void*) +
+           limits.pages * page_table_bytes + limits.users * sizeof(User) +
+           Slots<User>::bytes_for(limits.users) + limits.lanes * sizeof(LaneHistory) +
+           Slots<Lane>::bytes_for(limits.lanes) +
+           Slots<Destination>::bytes_for(limits.destinations) +
+           Slots<Subscription>::bytes_for(limits.subscriptions) +
+           Slots<Session>::bytes_for(limits.sessions) +
            limits.destinations * sizeof(std::uint32_t);  // in order of their names
 }
 
@@ -185,14 +188,14 @@ Result<void, Refused> make_regions(Tables& tables, const SegmentOptions& options
     auto charge = tables.heap_tables.charge(fixed_bytes(*limits));
     if (!charge) return fail(heap_is_full(charge.error(), "the broker", fixed_bytes(*limits)));
     tables.fixed_charge = std::move(*charge);
-    tables.users.resize(limits->users);
+    tables.users = Slots<User>(limits->users);
     show_holder_counts(tables);
     tables.histories.resize(limits->lanes);
-    tables.lanes.resize(limits->lanes);
-    tables.destinations.resize(limits->destinations);
+    tables.lanes = Slots<Lane>(limits->lanes);
+    tables.destinations = Slots<Destination>(limits->destinations);
     tables.by_name.reserve(limits->destinations);
-    tables.subscriptions.resize(limits->subscriptions);
-    tables.sessions.resize(limits->sessions);
+    tables.subscriptions = Slots<Subscription>(limits->subscriptions);
+    tables.sessions = Slots<Session>(limits->sessions);
     if (auto done = allocate_slice(tables, first_slice_bytes); !done)
         return fail(of_memory(done.error(), Refusal::direct_full));
     return {};

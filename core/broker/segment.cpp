@@ -141,24 +141,23 @@ Result<std::uint32_t, Refused> Segment::open_session(const Evidence& evidence) {
     parts_->let_in_ns = tables.clock.now_ns();
     if (tables.stopping)
         return fail(Refused{Refusal::stopping, "the broker is stopping: start it again"});
-    const auto free = std::find(tables.sessions.begin(), tables.sessions.end(), nullptr);
-    if (free == tables.sessions.end())
-        return fail(table_is_full("sessions", tables.sessions.size()));
-    const auto slot = static_cast<std::uint32_t>(free - tables.sessions.begin());
+    const auto free = tables.sessions.free_slot();
+    if (!free) return fail(table_is_full("sessions", tables.sessions.size()));
+    const std::uint32_t slot = *free;
     const auto user = admit_session(tables, evidence.uid);
     if (!user) return fail(user.error());
     auto made = std::make_unique<Session>(slot, **user, tables.heap_sessions);
     auto charge = tables.heap_sessions.charge(session_object_bytes, &made->heap_held);
     if (!charge) return fail(heap_is_full(charge.error(), "another session", session_object_bytes));
     made->charge = std::move(*charge);
-    *free = std::move(made);
-    show_holder(tables, **free);
+    Session& session = tables.sessions.put(slot, std::move(made));
+    show_holder(tables, session);
 
     SessionSlot& shown = tables.control.session(slot);
     shown.pid = evidence.pid;
     shown.uid = evidence.uid;
     shown.id = ++tables.sessions_ever;
-    tables.sessions[slot]->blocks.name_after(shown.id);
+    session.blocks.name_after(shown.id);
     shown.start_time = evidence.start_time;
     protocol::copy_text(shown.name, evidence.name);
     // relaxed: both become visible with the state.
@@ -246,7 +245,7 @@ Result<ConsumerAnswer, Refused> Segment::open_consumer(std::uint32_t slot, std::
 
 Result<Subscription*, Refused> Segment::Parts::consumer_of(std::uint32_t in, std::uint32_t number) {
     Subscription* const subscription =
-        number < tables.subscriptions.size() ? tables.subscriptions[number].get() : nullptr;
+        number < tables.subscriptions.size() ? tables.subscriptions[number] : nullptr;
     if (subscription == nullptr || subscription->session != session(in).slot)
         return fail(Refused{Refusal::not_found, "this session has no such consumer"});
     return subscription;
@@ -272,8 +271,7 @@ Result<void, Refused> Segment::close_consumer(std::uint32_t slot, std::uint32_t 
 
 // Lanes of a destination learn what is asked of it now, beside what stands in its slot.
 void Segment::Parts::tell_lanes() {
-    for (const auto& destination : tables.destinations)
-        if (destination) grants.policy_changed(*destination);
+    for (Destination& destination : tables.destinations) grants.policy_changed(destination);
 }
 
 Result<PolicyChange, Refused> Segment::set_policy(std::string_view pattern,
@@ -310,7 +308,7 @@ void Segment::end_session(std::uint32_t slot, Ending) {
     leave_pages(tables, session);
     // SYNC(slot_live) release: nothing is published; the slot is out of use.
     tables.control.session(slot).state.store(SlotState::free, std::memory_order_release);
-    tables.sessions[slot].reset();
+    tables.sessions.erase(slot);
 }
 
 void Segment::suspend_session(std::uint32_t slot) {
@@ -389,13 +387,11 @@ void Segment::tick() {
     const Changing changing(tables.control);
     parts_->grants.begin_turn();
     std::vector<Destination*> all;
-    for (const auto& destination : tables.destinations) {
-        if (!destination) continue;
-        all.push_back(destination.get());
-        parts_->redeliver(*destination);
+    for (Destination& destination : tables.destinations) {
+        all.push_back(&destination);
+        parts_->redeliver(destination);
     }
-    for (const auto& lane : tables.lanes)
-        if (lane) collect(tables, *lane);
+    for (Lane& lane : tables.lanes) collect(tables, lane);
     parts_->lanes.clear_ready_bytes();
     if (!tables.stopping) parts_->grants.shrink_idle();
     parts_->lanes.end_read_lanes(all, false);

@@ -61,8 +61,7 @@ void measure(Tables& tables, const Lane& lane, WaitReason reason, Finding& findi
         finding.used = part.state().used;
         finding.capacity = part.state().share;
     };
-    const Session* const session =
-        lane.session == nobody ? nullptr : tables.sessions[lane.session].get();
+    const Session* const session = lane.session == nobody ? nullptr : tables.sessions[lane.session];
     switch (finding.level) {
         case LimitLevel::destination: return of_account(tables.destination_of(lane).direct_account);
         case LimitLevel::producer_part: return of_part(tables.direct.producers);
@@ -82,9 +81,9 @@ void measure(Tables& tables, const Lane& lane, WaitReason reason, Finding& findi
 // A lane at a time: what earlier producers of a lane left counts as the present one's.
 std::vector<Held> held_by_all(const Tables& tables, const Lane& waiting, LimitLevel level) {
     std::vector<Held> all;
-    for (const auto& lane : tables.lanes) {
-        if (!lane || lane->granted() == 0 || !counts_at(tables, waiting, level, *lane)) continue;
-        all.push_back({lane->granted(), lane->destination, lane->session});
+    for (const Lane& lane : tables.lanes) {
+        if (lane.granted() == 0 || !counts_at(tables, waiting, level, lane)) continue;
+        all.push_back({lane.granted(), lane.destination, lane.session});
     }
     const auto key = [](const Held& held) {
         return std::uint64_t{held.destination} << 32 | held.session;
@@ -263,13 +262,13 @@ void note_shortage(Tables& tables, const Lane& lane, WaitReason reason) {
 }
 
 void end_shortages(Tables& tables) {
-    for (const auto& destination : tables.destinations) {
-        if (!destination || destination->shortage.reason == WaitReason::none) continue;
+    for (Destination& destination : tables.destinations) {
+        if (destination.shortage.reason == WaitReason::none) continue;
         // relaxed: the broker's own word.
-        if (tables.slot(*destination).blocked_producers.load(std::memory_order_relaxed) != 0)
+        if (tables.slot(destination).blocked_producers.load(std::memory_order_relaxed) != 0)
             continue;
-        destination->shortage.reason = WaitReason::none;
-        publish(tables, *destination, WaitReason::none, {}, 0);
+        destination.shortage.reason = WaitReason::none;
+        publish(tables, destination, WaitReason::none, {}, 0);
     }
 }
 

@@ -28,9 +28,8 @@ void leave_places(Tables& tables, Lane& lane) noexcept {
 Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination* destination,
                                                    std::string_view pattern, SubscriptionKind kind,
                                                    std::uint32_t notes, std::uint32_t places) {
-    const auto free =
-        std::find(tables_->subscriptions.begin(), tables_->subscriptions.end(), nullptr);
-    if (free == tables_->subscriptions.end())
+    const auto free = tables_->subscriptions.free_slot();
+    if (!free)
         return fail(table_is_full("subscriptions (open consumers)", tables_->subscriptions.size()));
     // One of several destinations stands with its session.
     Account& account =
@@ -54,7 +53,7 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
         return fail(Refused{protocol::Refusal::system, "cannot make memory for a consumer"});
 
     auto made = std::make_unique<Subscription>();
-    made->slot = static_cast<std::uint32_t>(free - tables_->subscriptions.begin());
+    made->slot = *free;
     made->session = session.slot;
     made->kind = kind;
     made->destination = destination != nullptr ? destination->slot : nobody;
@@ -67,8 +66,7 @@ Result<Subscription*, Refused> Subscriptions::make(Session& session, Destination
     // relaxed: nobody looks before it is answered.
     made->piece.cell().places.store(places, std::memory_order_relaxed);
     session.subscriptions.push_back(made->slot);
-    *free = std::move(made);
-    return free->get();
+    return &tables_->subscriptions.put(*free, std::move(made));
 }
 
 void Subscriptions::show(Subscription& subscription, std::uint32_t prefetch) {
@@ -162,10 +160,10 @@ Obstacle Subscriptions::attach_topic(Subscription& subscription, Destination& to
 }
 
 void Subscriptions::attach_new_topic(Destination& topic) {
-    for (const auto& subscription : tables_->subscriptions) {
-        if (!subscription || subscription->destination != nobody || subscription->ended) continue;
-        if (!matches(subscription->pattern, topic.name)) continue;
-        topic.consumers.push_back(subscription->slot);
+    for (const Subscription& subscription : tables_->subscriptions) {
+        if (subscription.destination != nobody || subscription.ended) continue;
+        if (!matches(subscription.pattern, topic.name)) continue;
+        topic.consumers.push_back(subscription.slot);
     }
     publish_consumers(topic);
 }
@@ -180,11 +178,10 @@ Result<Subscriptions::Opened, Refused> Subscriptions::open_exclusive(Session& se
     Opened opened;
     std::vector<Destination*> topics;
     if (topic != nullptr) topics.push_back(topic);
-    for (std::size_t slot = 0; topic == nullptr && slot < tables_->destinations.size(); ++slot) {
-        Destination* const one = tables_->destinations[slot].get();
-        if (one != nullptr && one->kind == DestinationKind::topic && matches(pattern, one->name))
-            topics.push_back(one);
-    }
+    if (topic == nullptr)
+        for (Destination& one : tables_->destinations)
+            if (one.kind == DestinationKind::topic && matches(pattern, one.name))
+                topics.push_back(&one);
     std::size_t lanes = 0;
     for (const Destination* const one : topics) lanes += one->lanes.size();
     const auto places = std::max(places_least, static_cast<std::uint32_t>(round_up(lanes, 8)));
@@ -277,8 +274,7 @@ Result<void, Refused> Subscriptions::widen(Subscription& subscription, std::uint
 void Subscriptions::detach(Subscription& subscription) {
     if (subscription.destination != nobody)
         return detach_from(*tables_->destinations[subscription.destination], subscription);
-    for (const auto& destination : tables_->destinations)
-        if (destination) detach_from(*destination, subscription);
+    for (Destination& destination : tables_->destinations) detach_from(destination, subscription);
 }
 
 void Subscriptions::detach_from(Destination& topic, const Subscription& subscription) {
@@ -311,7 +307,7 @@ void Subscriptions::drop(Subscription& subscription) {
                              std::memory_order_relaxed);
     session.blocks.give_back(subscription.place);
     session.blocks.give_back(subscription.wider);
-    tables_->subscriptions[subscription.slot].reset();
+    tables_->subscriptions.erase(subscription.slot);
 }
 
 void Subscriptions::close(Subscription& subscription) {

@@ -21,7 +21,7 @@ auto at_or_behind(const Tables& tables, std::string_view name) noexcept {
 Destination* Tables::destination_named(std::string_view name) const noexcept {
     const auto at = at_or_behind(*this, name);
     if (at == by_name.end() || destinations[*at]->name != name) return nullptr;
-    return destinations[*at].get();
+    return destinations[*at];
 }
 
 void Tables::enter_name(const Destination& destination) {

@@ -32,6 +32,7 @@
 #include "core/base/allocated.hpp"
 #include "core/base/clock.hpp"
 #include "core/base/deque.hpp"
+#include "core/base/slots.hpp"
 #include "core/broker/accounts.hpp"
 #include "core/broker/exchange_blocks.hpp"
 #include "core/broker/head_start.hpp"
@@ -237,6 +238,12 @@ struct Lane {
     Bytes granted() const noexcept { return account.used() + read_back.used(); }
 };
 
+// What all lanes of an exclusive subscription have for it, and have given it (books.cpp).
+struct SubscriptionSums {
+    std::uint64_t depth_messages = 0;
+    std::uint64_t messages_out = 0;
+};
+
 struct Subscription {
     std::uint32_t slot = nobody;
     std::uint32_t session = nobody;
@@ -253,6 +260,7 @@ struct Subscription {
     Deque<Outstanding> outstanding;
     std::uint64_t assigned = 0;
     std::uint64_t messages_out_ended = 0;  // exclusive: from lanes that ended
+    SubscriptionSums summed;
     bool quarantined = false;
     bool ended = false;  // exclusive: too slow for its topic, nothing waits for it any more
 };
@@ -409,12 +417,12 @@ struct Tables {
     LimitOptions limits;  // of the whole broker, sessions and users
 
     std::vector<LaneHistory> histories;
-    std::vector<std::unique_ptr<User>> users;
-    std::vector<std::unique_ptr<Destination>> destinations;
+    Slots<User> users;
+    Slots<Destination> destinations;
     std::vector<std::uint32_t> by_name;  // slots of destinations in order of their names
-    std::vector<std::unique_ptr<Session>> sessions;
-    std::vector<std::unique_ptr<Subscription>> subscriptions;
-    std::vector<std::unique_ptr<Lane>> lanes;
+    Slots<Session> sessions;
+    Slots<Subscription> subscriptions;
+    Slots<Lane> lanes;
     std::uint64_t sessions_ever = 0;
     std::uint64_t subscriptions_ever = 0;
     std::uint64_t closings_ever = 0;
@@ -432,7 +440,7 @@ struct Tables {
     Bytes direct_huge = 0;       // of direct memory, in huge pages
     bool direct_failed = false;  // a later slice of direct could not be allocated
 
-    Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id].get() : nullptr; }
+    Lane* lane(LaneId id) const noexcept { return id < lanes.size() ? lanes[id] : nullptr; }
     Destination& destination_of(const Lane& lane) const noexcept {
         return *destinations[lane.destination];
     }

@@ -243,8 +243,7 @@ void Grants::forget(Lane& lane) {
 // looked for once more.
 void Grants::set_hungry(bool hungry) {
     if (!tables_->set_hungry(Tables::Hunger::waiting_lanes, hungry)) return;
-    for (const auto& lane : tables_->lanes)
-        if (lane) collect(*tables_, *lane);
+    for (Lane& lane : tables_->lanes) collect(*tables_, lane);
 }
 
 // `order` is a copy: who is granted leaves the line.
