@@ -63,7 +63,6 @@ struct Ring::Inside {
     explicit Inside(unsigned entries, io_uring_params& params)
         : setup_error(-::io_uring_queue_init_params(entries, &ring, &params)) {
         if (setup_error != 0) return;
-        deadlines.resize(params.sq_entries);
         handed_out.reserve(params.cq_entries);
         ::io_uring_ring_dontfork(&ring);  // a forked child must not share the queues
     }
@@ -98,12 +97,6 @@ struct Ring::Inside {
         return ::io_uring_peek_cqe(&ring, &entry) == 0 ? entry : nullptr;
     }
 
-    // Deadlines must stay readable until the operation is handed over. Each has the place of its
-    // queue entry, which is not used again before that.
-    __kernel_timespec& deadline_of(const io_uring_sqe* entry) {
-        return deadlines[static_cast<std::size_t>(entry - ring.sq.sqes)];
-    }
-
     // The place of the registered buffer that holds all of `piece`, or none.
     std::optional<int> place_of(const iovec& piece) const noexcept {
         const auto* const first = static_cast<const std::byte*>(piece.iov_base);
@@ -120,7 +113,6 @@ struct Ring::Inside {
 
     io_uring ring{};
     std::vector<std::span<std::byte>> buffers;  // by place; empty: not registered
-    std::vector<__kernel_timespec> deadlines;
     std::deque<Completion> noted;
     std::vector<Completion> handed_out;
     int setup_error;
@@ -175,16 +167,6 @@ void Ring::poll(int fd, short events, Token token) {
     io_uring_sqe* entry = inside_->entry_for(token);
     if (entry == nullptr) return;
     ::io_uring_prep_poll_add(entry, fd, static_cast<unsigned short>(events));
-    ::io_uring_sqe_set_data64(entry, token);
-}
-
-void Ring::timeout(std::uint64_t deadline_ns, Token token) {
-    io_uring_sqe* entry = inside_->entry_for(token);
-    if (entry == nullptr) return;
-    __kernel_timespec& deadline = inside_->deadline_of(entry);
-    deadline = timespec_of(deadline_ns);
-    constexpr unsigned completions_before = 0;  // the deadline alone ends it
-    ::io_uring_prep_timeout(entry, &deadline, completions_before, IORING_TIMEOUT_ABS);
     ::io_uring_sqe_set_data64(entry, token);
 }
 
@@ -319,7 +301,7 @@ Result<Wake, Error<RingFailure>> Ring::wait(std::uint64_t timeout_ns) {
 }
 
 std::span<const Completion> Ring::drain(std::size_t count) {
-    auto& [ring, buffers, deadlines, noted, handed_out, setup_error] = *inside_;
+    auto& [ring, buffers, noted, handed_out, setup_error] = *inside_;
     handed_out.clear();
     count = std::min(count, handed_out.capacity());
     while (handed_out.size() < count && !noted.empty()) {

@@ -95,8 +95,6 @@ public:
     void read(int fd, std::span<std::byte> buffer, Token token);
     // Completes once, with the poll(2) events that came: for a pidfd that is the process's death.
     void poll(int fd, short events, Token token);
-    // Completes with -ETIME when monotonic_ns() has reached `deadline_ns`.
-    void timeout(std::uint64_t deadline_ns, Token token);
     // Ends what was queued under `target`, which completes with -ECANCELED; `token` completes with
     // 0, with -ENOENT if there was nothing, with -EALREADY if it was too late.
     void cancel(Token target, Token token);

@@ -206,22 +206,22 @@ void measure_growth(Tables& tables) {
     tables.growth_from_ns = now;
 }
 
-void settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max) {
-    const std::size_t first = next;
-    bool around = false;  // begun again with the first slot
-    auto at = tables.destinations.from(first);
-    for (std::size_t lanes = 0; lanes < lanes_max; ++at) {
-        if (at == tables.destinations.end()) {
-            if (around) break;
-            around = true;
-            at = tables.destinations.begin();
+bool settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max) {
+    std::size_t lanes = 0;
+    const auto settle = [&](auto at, std::size_t to) {
+        for (; at != tables.destinations.end() && at->slot < to; ++at) {
+            if (lanes >= lanes_max) return false;
+            settle_destination(tables, *at);
+            lanes += 1 + at->lanes.size();
+            next = at->slot + 1;
         }
-        if (at == tables.destinations.end() || (around && at->slot >= first)) break;
-        settle_destination(tables, *at);
-        lanes += 1 + at->lanes.size();
-        next = at->slot + 1;
-    }
+        return true;
+    };
+    const std::size_t first = next;
+    const bool whole = settle(tables.destinations.from(first), tables.destinations.size()) &&
+                       settle(tables.destinations.begin(), first);
     publish_subscriptions(tables);
+    return whole;
 }
 
 Depth settle_all(Tables& tables) {

@@ -35,8 +35,8 @@ Depth settle_destination(Tables& tables, Destination& destination);
 void measure_growth(Tables& tables);
 
 // Destinations in turn, until so many lanes were counted; subscriptions and sessions. `next` is
-// where the next call goes on. For those who look without asking.
-void settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max);
+// where the next call goes on. For those who look without asking. True: it was all of them.
+bool settle_some(Tables& tables, std::size_t& next, std::size_t lanes_max);
 
 // All of them, and the sessions.
 Depth settle_all(Tables& tables);

@@ -310,25 +310,4 @@ void Lanes::end(Lane& lane) {
     tables_->lanes.erase(lane.id);
 }
 
-void Lanes::clear_ready_bytes() {
-    std::vector<Lane*> cleared;
-    for (Lane& lane : tables_->lanes) {
-        std::atomic<std::uint8_t>& ready = tables_->signals.head().ready[lane.id];
-        // relaxed: a hint; what it stands for is looked at with acquire.
-        if (ready.load(std::memory_order_relaxed) == 0 || anything_unread(*tables_, lane)) continue;
-        // relaxed: ordered by the membarrier below.
-        ready.store(0, std::memory_order_relaxed);
-        cleared.push_back(&lane);
-    }
-    if (cleared.empty()) return;
-    // barrier: who publishes from here on finds the byte cleared; what was published before is seen
-    // below.
-    barrier_everywhere();
-    for (Lane* const lane : cleared) {
-        if (!anything_unread(*tables_, *lane)) continue;
-        tables_->mark_ready(*lane);
-        tables_->wake_sleepers(tables_->destination_of(*lane));
-    }
-}
-
 }  // namespace weir::broker

@@ -52,8 +52,6 @@ public:
     bool finish_closing();
     // Ends closed lanes that have been read, but one of each destination (`all`: that one too).
     void end_read_lanes(std::span<Destination* const> destinations, bool all);
-    // Ready bytes of lanes with nothing to read: clear, one membarrier, look again.
-    void clear_ready_bytes();
 
 private:
     Lane* closed_lane_of(Destination& destination) const;

@@ -38,7 +38,7 @@ Loop::Loop(io::Ring ring, MemoryHalf& memory, Sessions& sessions, LoopInputs inp
       inputs_(inputs),
       clock_(clock),
       started_ns_(clock.now_ns()),
-      next_second_ns_(started_ns_),
+      ticks_(started_ns_),
       ring_(std::move(ring)) {}
 
 io::Token Loop::token(Source source, ConnectionId id) const {
@@ -52,23 +52,15 @@ void Loop::arm() {
     accepting_ = true;
     ring_.poll(inputs_.doorbell, POLLIN, token(Source::doorbell));
     ring_.poll(inputs_.signals, POLLIN, token(Source::signals));
-    arm_second();
-}
-
-// Seconds are counted from the last one that was due, so that a busy loop does not stretch them;
-// after a long stop of the process (SIGSTOP, suspend) they begin anew instead of being made up for.
-void Loop::arm_second() {
-    const std::uint64_t now = clock_.now_ns();
-    next_second_ns_ += ns_per_s;
-    if (next_second_ns_ < now) next_second_ns_ = now + ns_per_s;
-    ring_.timeout(next_second_ns_, token(Source::second));
 }
 
 Result<Discarded, Error<io::RingFailure>> Loop::run() {
     arm();
     for (;;) {
-        for (const io::Completion& completion : ring_.drain(completions_per_turn))
-            handle(completion);
+        const auto completions = ring_.drain(completions_per_turn);
+        if (!completions.empty()) ticks_.stir(clock_.now_ns());
+        for (const io::Completion& completion : completions) handle(completion);
+        tick_if_due();
         const bool more = memory_.turn();
         look_whether_to_stop();
         if (ended_) return discarded_;
@@ -85,9 +77,9 @@ Result<void, Error<io::RingFailure>> Loop::rest(bool more) {
     }
     memory_.fall_asleep();
     std::uint64_t timeout_ns = draining_ ? drain_look_ns : io::no_timeout;
-    const std::uint64_t due = memory_.due_ns();
+    const std::uint64_t due = std::min(memory_.due_ns(), ticks_.due_ns());
     const std::uint64_t now = clock_.now_ns();
-    if (due != io::no_timeout) timeout_ns = std::min(timeout_ns, due > now ? due - now : 0);
+    timeout_ns = std::min(timeout_ns, due > now ? due - now : 0);
     if (!memory_.may_sleep()) timeout_ns = 0;
     auto woken = ring_.wait(timeout_ns);
     memory_.awake();
@@ -102,7 +94,6 @@ void Loop::handle(const io::Completion& completion) {
         case Source::listener: accepted(completion); return;
         case Source::doorbell: rung(); return;
         case Source::signals: signalled(); return;
-        case Source::second: second_passed(); return;
         case Source::disk:
             memory_.disk_completed(completion.token & ~disk_prefix(), completion.result);
             return;
@@ -141,7 +132,7 @@ void Loop::end_disk(std::uint64_t patience_ns) {
 }
 
 void Loop::accepted(const io::Completion& completion) {
-    if (!completion.more()) accepting_ = false;  // queued anew by the next second at the latest
+    if (!completion.more()) accepting_ = false;  // queued anew at the next tick at the latest
     if (completion.result < 0) {
         // Out of descriptors, most likely. The listener stays readable, so trying again at once
         // would spin; those who wait in its queue are served when a descriptor is free.
@@ -203,14 +194,15 @@ void Loop::signalled() {
     ring_.poll(inputs_.signals, POLLIN, token(Source::signals));
 }
 
-void Loop::second_passed() {
-    memory_.tick();
+void Loop::tick_if_due() {
+    const std::uint64_t now = clock_.now_ns();
+    if (now < ticks_.due_ns()) return;
+    const bool at_rest = memory_.tick();
+    ticks_.ticked(now, at_rest && !inputs_.ends_with_last_session);
     sessions_.expire_greetings();
-    if (!accepting_) {
-        ring_.accept(inputs_.listener, token(Source::listener));
-        accepting_ = true;
-    }
-    arm_second();
+    if (accepting_) return;
+    ring_.accept(inputs_.listener, token(Source::listener));
+    accepting_ = true;
 }
 
 void Loop::tend(ConnectionId id) {

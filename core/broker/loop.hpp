@@ -3,13 +3,13 @@
 // The broker's one thread: what it waits for, and in which order it acts.
 //
 // Everything that can happen to a broker arrives at one io_uring instance: a connection, a packet,
-// a death, a ring of the doorbell, a signal, the second's end. A completion is never acted upon
+// a death, a ring of the doorbell, a signal. A completion is never acted upon
 // where it comes up; a bounded batch is taken, then handled one after the other, then the memory
 // half has its turn, then the loop sleeps if nobody needs it:
 //
-//   take completions -> handle each -> memory turn -> stop? -> sleep or look again
-//        ^                                                            |
-//        +------------------------------------------------------------+
+//   take completions -> handle each -> tick, if due -> memory turn -> stop? -> sleep or look again
+//        ^                                                                            |
+//        +----------------------------------------------------------------------------+
 //
 // Going to sleep is the step that could lose a wake-up. Clients set a bit (what they need) and ring
 // the doorbell only if `broker_asleep` is set. So the loop announces its sleep, looks at the bits
@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "core/broker/sessions.hpp"
+#include "core/broker/ticks.hpp"
 #include "io/ring.hpp"
 
 namespace weir::broker {
@@ -63,16 +64,7 @@ public:
     void end_disk(std::uint64_t patience_ns);
 
 private:
-    enum class Source : std::uint8_t {
-        listener,
-        doorbell,
-        signals,
-        second,
-        receive,
-        death,
-        cancel,
-        disk
-    };
+    enum class Source : std::uint8_t { listener, doorbell, signals, receive, death, cancel, disk };
 
     // What the kernel writes into while a receive is in flight (O1).
     struct Line {
@@ -89,13 +81,12 @@ private:
 
     io::Token token(Source source, ConnectionId id = 0) const;
     void arm();
-    void arm_second();
     void handle(const io::Completion& completion);
     void accepted(const io::Completion& completion);
     void received(ConnectionId id, std::int32_t result);
     void rung();
     void signalled();
-    void second_passed();
+    void tick_if_due();
     // Queues what a connection lacks in its state, forgets it when it is over and idle.
     void tend(ConnectionId id);
     void look_whether_to_stop();
@@ -107,7 +98,7 @@ private:
     const Clock& clock_;
     std::vector<std::unique_ptr<Line>> lines_;
     std::uint64_t started_ns_;
-    std::uint64_t next_second_ns_;
+    Ticks ticks_;
     bool accepting_ = false;
     bool stop_now_ = false;
     bool stopping_ = false;

@@ -50,7 +50,8 @@ public:
     virtual bool disk_is_idle() const { return true; }
 
     virtual bool turn() = 0;
-    virtual void tick() = 0;
+    // Once a second, and less often while it says that all is at rest.
+    virtual bool tick() = 0;
     virtual std::uint64_t due_ns() const { return ~std::uint64_t{0}; }
     virtual void fall_asleep() = 0;
     virtual bool may_sleep() const = 0;

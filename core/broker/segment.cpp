@@ -17,6 +17,7 @@
 #include "core/broker/regions.hpp"
 #include "core/broker/shortages.hpp"
 #include "core/broker/stated_sizes.hpp"
+#include "core/broker/watch.hpp"
 #include "core/protocol/channel.hpp"
 
 namespace weir::broker {
@@ -65,7 +66,8 @@ struct Segment::Parts {
           lanes(tables, grants, subscriptions),
           destinations(tables, lanes, subscriptions, options.idle_destination_ns),
           policies(tables, destinations),
-          recount(tables) {}
+          recount(tables),
+          watch(tables) {}
 
     Session& session(std::uint32_t slot) {
         WEIR_CHECK(slot < tables.sessions.size());
@@ -90,6 +92,7 @@ struct Segment::Parts {
     Destinations destinations;
     Policies policies;
     Recount recount;
+    Watch watch;
     std::unique_ptr<Disk> disk;  // none: nothing flows to disk
     std::uint32_t next_need = 0;
     std::uint32_t next_passed = 0;
@@ -382,7 +385,7 @@ bool Segment::turn() {
     return more;
 }
 
-void Segment::tick() {
+bool Segment::tick() {
     Tables& tables = parts_->tables;
     const Changing changing(tables.control);
     parts_->grants.begin_turn();
@@ -392,16 +395,16 @@ void Segment::tick() {
         parts_->redeliver(destination);
     }
     for (Lane& lane : tables.lanes) collect(tables, lane);
-    parts_->lanes.clear_ready_bytes();
     if (!tables.stopping) parts_->grants.shrink_idle();
     parts_->lanes.end_read_lanes(all, false);
     parts_->destinations.end_idle();
     settle_users(tables);
     parts_->grants.serve_waiting();
     end_shortages(tables);
-    settle_some(tables, parts_->next_settled, lanes_settled_per_tick);
+    const bool all_settled = settle_some(tables, parts_->next_settled, lanes_settled_per_tick);
     measure_growth(tables);
     parts_->recount.steps(recount_steps_per_tick);
+    return parts_->watch.look() && all_settled && parts_->recount.resting();
 }
 
 void Segment::use_disk(io::Files& files, const FlowOptions& flow, std::uint64_t limit_bytes) {

@@ -160,8 +160,8 @@ public:
 
     // Serves what lanes asked for and what was read. True: there is more to do at once.
     bool turn();
-    // Once a second.
-    void tick();
+    // Once a second. True: all is at rest, the next one may be later (watch.hpp, W3).
+    bool tick();
     // When `turn` is to be called though nobody rings: somebody waits for time to pass. ~0: never.
     std::uint64_t due_ns() const;
 

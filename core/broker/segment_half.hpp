@@ -64,7 +64,7 @@ public:
     void abandon_disk() override { segment_.abandon_disk(); }
     bool disk_is_idle() const override { return segment_.disk_is_idle(); }
     bool turn() override { return segment_.turn(); }
-    void tick() override { segment_.tick(); }
+    bool tick() override { return segment_.tick(); }
     std::uint64_t due_ns() const override { return segment_.due_ns(); }
     void fall_asleep() override { segment_.fall_asleep(); }
     bool may_sleep() const override { return segment_.may_sleep(); }

@@ -221,6 +221,9 @@ struct Lane {
     Position queue_cursor = 0;  // queue: last accepted position of the shared cursor
     CountedPlace queue_counted;
     std::vector<Attachment> attachments;
+    // At the last look around (watch.hpp): there was something for its readers, who were so far.
+    bool awaited = false;
+    std::uint64_t read_to = 0;
 
     // Out of memory: all three by position.
     SpilledRuns spilled;

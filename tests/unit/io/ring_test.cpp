@@ -167,25 +167,6 @@ TEST_F(RingTest, ReportsTheDeathOfAProcess) {
     ::waitpid(child, nullptr, 0);
 }
 
-TEST_F(RingTest, EndsATimeoutAtItsDeadlineAndNotBefore) {
-    std::uint64_t deadline_ns = monotonic_ns() + 20 * ns_per_ms;
-    ring().timeout(deadline_ns, 6);
-    Completion completion = next();
-    EXPECT_EQ(completion.token, 6U);
-    EXPECT_EQ(completion.result, -ETIME);
-    EXPECT_GE(monotonic_ns(), deadline_ns);
-}
-
-TEST_F(RingTest, KeepsTheDeadlinesOfSeveralTimeoutsApart) {
-    std::uint64_t now_ns = monotonic_ns();
-    ring().timeout(now_ns + 30 * ns_per_ms, 30);
-    ring().timeout(now_ns + 10 * ns_per_ms, 10);
-    ring().timeout(now_ns + 20 * ns_per_ms, 20);
-    EXPECT_EQ(next().token, 10U);
-    EXPECT_EQ(next().token, 20U);
-    EXPECT_EQ(next().token, 30U);
-}
-
 TEST_F(RingTest, CancelsAnOperation) {
     Fd quiet = event();
     ring().poll(quiet.get(), POLLIN, 8);

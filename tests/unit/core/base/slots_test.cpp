@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Objects by slot: gone through in order, erased meanwhile, found free. At the edges of the words
+// of bits a mistake would show.
 #include "core/base/slots.hpp"
 
 #include <gtest/gtest.h>

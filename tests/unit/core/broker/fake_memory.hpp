@@ -94,7 +94,10 @@ public:
         record("turn");
         return false;
     }
-    void tick() override { record("tick"); }
+    bool tick() override {
+        record("tick");
+        return rests.load();
+    }
     void fall_asleep() override { record("asleep"); }
     bool may_sleep() const override {
         if (sleeps_refused == 0) return true;
@@ -122,6 +125,7 @@ public:
     std::vector<std::string> calls;
     std::set<std::uint32_t> alive;
     Evidence last_evidence;
+    std::atomic<bool> rests = false;
     std::uint64_t opened = 0;
     std::uint64_t undelivered = 0;
     mutable int sleeps_refused = 0;  // how often something came in while it was falling asleep

@@ -75,6 +75,16 @@ private:
     Fd socket_;
 };
 
+// The real one, which a test may put forward.
+class JumpingClock : public Clock {
+public:
+    std::uint64_t now_ns() const noexcept override { return monotonic_ns() + ahead_ns_.load(); }
+    void jump(std::uint64_t by_ns) { ahead_ns_ += by_ns; }
+
+private:
+    std::atomic<std::uint64_t> ahead_ns_ = 0;
+};
+
 class LoopTest : public testing::Test {
 protected:
     void SetUp() override {
@@ -100,9 +110,8 @@ protected:
         thread_ = std::thread([this, taken = std::move(*ring)]() mutable {
             auto signals = StopSignals::catch_them();
             inputs_.signals = signals->fd();
-            const MonotonicClock clock;
-            Sessions sessions(memory_, rules_, clock);
-            Loop loop(std::move(taken), memory_, sessions, inputs_, clock);
+            Sessions sessions(memory_, rules_, clock_);
+            Loop loop(std::move(taken), memory_, sessions, inputs_, clock_);
             auto ended = loop.run();
             EXPECT_TRUE(ended);
             if (ended) discarded_ = *ended;
@@ -130,6 +139,7 @@ protected:
     std::string folder_;
     std::string path_;
     FakeMemory memory_;
+    JumpingClock clock_;
     SessionRules rules_;
     LoopInputs inputs_;
     Fd listener_;
@@ -287,6 +297,24 @@ TEST_F(LoopTest, ASecondPassesOnceASecond) {
     stop();
     EXPECT_LE(memory_.count("turn"), memory_.count("tick") + 10) << "the idle loop spins";
     EXPECT_EQ(memory_.count("asleep"), memory_.count("awake"));
+}
+
+// Who tells the loop that something has happened has a tick within a second, however long all has
+// been at rest.
+TEST_F(LoopTest, WhatHappensEndsTheRest) {
+    memory_.rests = true;
+    start();
+    ASSERT_TRUE(eventually([&] { return memory_.was_called("asleep"); }));
+    for (std::size_t second = 1; second <= 3 * Ticks::before_rest; ++second) {
+        clock_.jump(ns_per_s);
+        // The second turn from here began behind the jump, and with its tick.
+        for (int ring = 0; ring < 2; ++ring) {
+            const std::size_t turns = memory_.count("turn");
+            ASSERT_EQ(::eventfd_write(doorbell_.get(), 1), 0);
+            ASSERT_TRUE(eventually([&] { return memory_.count("turn") > turns; }));
+        }
+        EXPECT_GE(memory_.count("tick"), second);
+    }
 }
 
 TEST_F(LoopTest, AStopIsAnsweredWithWhatItDiscards) {

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The broker's look around; see watch.hpp.
+#include "core/broker/watch.hpp"
+
+#include "core/broker/cursors.hpp"
+#include "core/broker/regions.hpp"
+#include "shm/barrier.hpp"
+#include "shm/sleep.hpp"
+
+namespace weir::broker {
+namespace {
+
+// How far all readers of a lane are; another number as soon as one of them moves on.
+std::uint64_t read_to(const Lane& lane) noexcept {
+    std::uint64_t sum = lane.queue_cursor;
+    for (const Attachment& attachment : lane.attachments) sum += attachment.cursor;
+    return sum;
+}
+
+}  // namespace
+
+struct Watch::Seen {
+    std::uint64_t moved = 0;
+    bool unread = false;  // with somebody to read it
+    std::vector<Lane*> read;
+    Numbers overlooked;  // destinations
+};
+
+bool Watch::look() {
+    Seen seen;
+    for (Lane& lane : tables_->lanes) look_at(lane, seen);
+    clear_ready_bytes(seen.read);
+    for (const std::uint32_t slot : seen.overlooked) {
+        wake_whoever_waits(tables_->signals.destination(slot).word);
+        wake_whoever_waits(tables_->signals.head().anyone.word);
+    }
+    seen.moved += tables_->pages_moved + tables_->sessions_ever + tables_->subscriptions_ever +
+                  tables_->closings_ever;
+    const bool moved = std::exchange(moved_, seen.moved) != seen.moved;
+    return !moved && !seen.unread && tables_->hunger == 0 && !tables_->stopping &&
+           tables_->disk_reason == WaitReason::none && direct_is_whole(*tables_);
+}
+
+void Watch::look_at(Lane& lane, Seen& seen) {
+    const Destination& destination = tables_->destination_of(lane);
+    const bool unread = anything_unread(*tables_, lane);
+    const std::uint64_t to = read_to(lane);
+    seen.moved += to + lane.counted.position + lane.counted.messages;
+    // relaxed: a hint; what it stands for is looked at with acquire.
+    if (!unread && tables_->signals.head().ready[lane.id].load(std::memory_order_relaxed) != 0)
+        seen.read.push_back(&lane);
+    const bool awaited = unread && !destination.consumers.empty();
+    if (awaited && lane.awaited && lane.read_to == to) {
+        tables_->mark_ready(lane);
+        if (seen.overlooked.empty() || seen.overlooked.back() != destination.slot)
+            seen.overlooked.push_back(destination.slot);
+    }
+    lane.awaited = awaited;
+    lane.read_to = to;
+    seen.unread = seen.unread || awaited;
+}
+
+void Watch::clear_ready_bytes(const std::vector<Lane*>& read) {
+    if (read.empty()) return;
+    for (const Lane* const lane : read) {
+        // relaxed: ordered by the membarrier below.
+        tables_->signals.head().ready[lane->id].store(0, std::memory_order_relaxed);
+    }
+    // barrier: who publishes from here on finds the byte cleared; what was published before is seen
+    // below.
+    barrier_everywhere();
+    for (Lane* const lane : read) {
+        if (!anything_unread(*tables_, *lane)) continue;
+        tables_->mark_ready(*lane);
+        tables_->wake_sleepers(tables_->destination_of(*lane));
+    }
+}
+
+}  // namespace weir::broker
