@@ -5,24 +5,73 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <ctime>
 
 namespace weir {
+namespace {
 
-FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
-                       std::uint64_t deadline_ns) noexcept {
+constexpr long futex_waitv_call = 449;  // not in Debian 12's headers of every architecture
+
+// Layout of the kernel's struct futex_waitv.
+struct VectorEntry {
+    std::uint64_t value;
+    std::uint64_t address;
+    std::uint32_t flags;
+    std::uint32_t reserved;
+};
+static_assert(sizeof(VectorEntry) == 24);
+constexpr std::uint32_t word_is_32_bits = 2;  // FUTEX_32; not private: shared memory
+
+VectorEntry entry_of(const WaitedWord& waited) noexcept {
+    return {waited.expected, reinterpret_cast<std::uint64_t>(&waited.word),  // NOLINT: kernel
+            word_is_32_bits, 0};
+}
+
+timespec time_of(std::uint64_t deadline_ns) noexcept {
     timespec deadline{};
     deadline.tv_sec = static_cast<time_t>(deadline_ns / 1'000'000'000);
     deadline.tv_nsec = static_cast<long>(deadline_ns % 1'000'000'000);
+    return deadline;
+}
+
+FutexResult result_of(long outcome) noexcept {
+    if (outcome >= 0) return FutexResult::woken;
+    return errno == ETIMEDOUT ? FutexResult::timed_out : FutexResult::changed;  // EAGAIN, EINTR
+}
+
+}  // namespace
+
+FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                       std::uint64_t deadline_ns) noexcept {
+    const timespec deadline = time_of(deadline_ns);
     // WAIT_BITSET takes an absolute time, so a signal does not stretch the wait. Not PRIVATE: the
     // word is shared between processes.
-    const long result =
-        syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected,
-                deadline_ns == no_deadline ? nullptr : &deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
-    if (result == 0) return FutexResult::woken;
-    return errno == ETIMEDOUT ? FutexResult::timed_out : FutexResult::changed;  // EAGAIN, EINTR
+    return result_of(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected,
+                             deadline_ns == no_deadline ? nullptr : &deadline, nullptr,
+                             FUTEX_BITSET_MATCH_ANY));
+}
+
+FutexResult futex_wait_either(const WaitedWord& first, const WaitedWord& second,
+                              std::uint64_t deadline_ns) noexcept {
+    const std::array<VectorEntry, 2> entries{entry_of(first), entry_of(second)};
+    const timespec deadline = time_of(deadline_ns);
+    return result_of(syscall(futex_waitv_call, entries.data(), entries.size(), 0,
+                             deadline_ns == no_deadline ? nullptr : &deadline, CLOCK_MONOTONIC));
+}
+
+bool futex_waits_on_two() noexcept {
+    static const bool known = [] {
+        // A wait that ends at once, because the word differs.
+        const std::atomic<std::uint32_t> word{1};
+        const std::array<VectorEntry, 2> entries{entry_of({word, 0}), entry_of({word, 0})};
+        return syscall(futex_waitv_call, entries.data(), entries.size(), 0, nullptr,
+                       CLOCK_MONOTONIC) < 0 &&
+               errno == EAGAIN;
+    }();
+    return known;
 }
 
 int futex_wake(const std::atomic<std::uint32_t>& word, int count) noexcept {

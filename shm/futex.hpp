@@ -23,6 +23,21 @@ inline constexpr std::uint64_t no_deadline = ~std::uint64_t{0};
 FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                        std::uint64_t deadline_ns) noexcept;
 
+struct WaitedWord {
+    const std::atomic<std::uint32_t>& word;
+    std::uint32_t expected;
+};
+
+// The same on two words: sleeps while both hold what is expected. `changed` says that one of them
+// did not, `woken` that one of them was woken: the caller looks which. Only where
+// futex_waits_on_two(); elsewhere `changed`. Thread safe.
+FutexResult futex_wait_either(const WaitedWord& first, const WaitedWord& second,
+                              std::uint64_t deadline_ns) noexcept;
+
+// Whether the kernel can do that: since Linux 5.16, and not where a container refuses it. Asked
+// once.
+bool futex_waits_on_two() noexcept;
+
 // Wakes at most `count` waiters of any process; how many it woke. Thread safe.
 int futex_wake(const std::atomic<std::uint32_t>& word, int count) noexcept;
 

@@ -4,16 +4,10 @@
 // (futex_waitv): the one it was armed for, and its own, by which it is called back.
 //
 //   own word   even: at rest; odd: armed. Stepped by `arm` and `disarm` only.
-#include <linux/futex.h>
-#include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
 #include <climits>
-#include <ctime>
 #include <thread>
 
 #include "core/base/clock.hpp"
@@ -23,30 +17,6 @@
 
 namespace weir::detail {
 namespace {
-
-constexpr long futex_waitv_call = 449;  // not in Debian 12's headers of every architecture
-
-// Layout of the kernel's struct futex_waitv.
-struct WaitedWord {
-    std::uint64_t value;
-    std::uint64_t address;
-    std::uint32_t flags;
-    std::uint32_t reserved;
-};
-static_assert(sizeof(WaitedWord) == 24);
-constexpr std::uint32_t word_is_32_bits = 2;  // FUTEX_32; not private: shared memory
-
-WaitedWord waited(const std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
-    return {value, reinterpret_cast<std::uint64_t>(&word), word_is_32_bits, 0};  // NOLINT: kernel
-}
-
-long wait_for_either(const std::array<WaitedWord, 2>& words) noexcept {
-    const std::uint64_t until_ns = monotonic_ns() + wake_fd_period_ns;
-    timespec until{};
-    until.tv_sec = static_cast<time_t>(until_ns / ns_per_s);
-    until.tv_nsec = static_cast<long>(until_ns % ns_per_s);
-    return ::syscall(futex_waitv_call, words.data(), words.size(), 0, &until, CLOCK_MONOTONIC);
-}
 
 class ThreadWakeFd final : public WakeFd {
 public:
@@ -61,8 +31,7 @@ public:
     }
 
     bool start() {
-        const std::array<WaitedWord, 2> differs{waited(calls_, 1), waited(calls_, 1)};
-        if (!event_ || (wait_for_either(differs) < 0 && errno != EAGAIN)) return false;
+        if (!event_ || !futex_waits_on_two()) return false;
         thread_ = std::thread([this] { run(); });
         return true;
     }
@@ -124,8 +93,8 @@ private:
             // relaxed: stored before the step that was just seen.
             if (ending_.load(std::memory_order_relaxed)) return;
             if (call % 2 == 1) {  // armed
-                static_cast<void>(
-                    wait_for_either({waited(*word_, expected_), waited(calls_, call)}));
+                futex_wait_either({*word_, expected_}, {calls_, call},
+                                  monotonic_ns() + wake_fd_period_ns);
                 make_readable();
             }
             answer(call);
