@@ -106,9 +106,9 @@ struct PageView {
     }
     // Length of the page, cut to the region, so that a wrong length cannot lead outside it.
     std::uint64_t length(PageRef ref) const noexcept {
-        // relaxed: written before the page was linked; SYNC(page_linked) on the link made it
-        // visible.
-        const std::uint64_t length = slot(ref).units.load(std::memory_order_relaxed);
+        // SYNC(page_freed) acquire: who looks at the page's start again does so behind this. That
+        // it is visible at all the link has seen to (page_linked).
+        const std::uint64_t length = slot(ref).units.load(std::memory_order_acquire);
         const std::uint64_t left = units - unit_of_ref(ref);
         return (length < left ? length : left) * page_unit;
     }

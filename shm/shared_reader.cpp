@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shm/shared_reader.hpp"
 
+#include <optional>
+
 #include "core/base/kill_point.hpp"
 
 namespace weir {
@@ -53,19 +55,62 @@ void measure(const PageView& pages, ClaimedRange& range, std::uint32_t limit,
     }
 }
 
+// How often a walk begins anew. Each time the broker has changed the chain just where the walk was;
+// that often in a row only a broker of another mind could.
+constexpr int walks_max = 64;
+
+// What a page is used for. Positions of a lane never come twice, but two lanes may have the same.
+struct Use {
+    Position start = 0;  // 0: free
+    LaneId lane = 0;
+    bool operator==(const Use&) const = default;
+};
+
+Use use_of(const PageSlot& slot) noexcept {
+    // SYNC(page_freed) acquire: a freed page has start 0 or a position of its next use.
+    const Position start = slot.start.load(std::memory_order_acquire);
+    // relaxed: stored before that start.
+    return {start, slot.lane.load(std::memory_order_relaxed)};
+}
+
+// One walk along the chain, hand over hand: no page is believed before the link to it, and the page
+// in which that link stands, have been seen unchanged behind it. Nothing: they had changed, and
+// what was met may be free by now, or another lane's.
+//
+// A page is unlinked before its start is cleared. So of a page that goes while it is looked at, the
+// link has changed, or the page with the link has gone as well, which its use shows.
+std::optional<PageRef> walk_to(const PageView& pages, const LaneSlot& lane,
+                               Position position) noexcept {
+    const std::atomic<PageRef>* link = &lane.first_page;
+    const PageSlot* before = nullptr;
+    Use use_before;
+    for (std::uint64_t steps = 0; steps < pages.units; ++steps) {
+        // SYNC(page_linked) acquire: the page's slot is visible with the reference.
+        const PageRef named = link->load(std::memory_order_acquire);
+        const PageRef ref = linked_page(named);
+        const PageSlot* const slot = pages.has(ref) ? &pages.slot(ref) : nullptr;
+        const Use use = slot != nullptr ? use_of(*slot) : Use{};
+        const std::uint64_t length = slot != nullptr ? pages.length(ref) : 0;
+        // relaxed: compared only, behind the acquires above.
+        if (link->load(std::memory_order_relaxed) != named) return std::nullopt;
+        if (before != nullptr && use_of(*before) != use_before) return std::nullopt;
+        if (slot == nullptr) return 0;
+        // The link may lead to the same page in its next use.
+        if (use.start == 0 || use_of(*slot) != use) return std::nullopt;
+        if (use.start > position) return 0;
+        if (position <= use.start + length) return ref;
+        link = &slot->next;
+        before = slot;
+        use_before = use;
+    }
+    return 0;
+}
+
 }  // namespace
 
 PageRef page_of(const PageView& pages, const LaneSlot& lane, Position position) noexcept {
-    // SYNC(page_linked) acquire: the oldest page's slot is visible with the reference.
-    PageRef ref = lane.first_page.load(std::memory_order_acquire);
-    for (std::uint64_t steps = 0; pages.has(ref) && steps < pages.units; ++steps) {
-        // SYNC(page_freed) acquire: a freed page has start 0 or a position of its new lane.
-        const Position start = pages.slot(ref).start.load(std::memory_order_acquire);
-        if (start == 0 || start > position) return 0;
-        if (position <= start + pages.length(ref)) return ref;
-        // SYNC(page_linked) acquire: as for the first one.
-        ref = linked_page(pages.slot(ref).next.load(std::memory_order_acquire));
-    }
+    for (int walk = 0; walk < walks_max; ++walk)
+        if (const auto page = walk_to(pages, lane, position)) return *page;
     return 0;
 }
 

@@ -66,8 +66,9 @@ private:
 };
 
 // The page of `lane` that holds `position`, walking the chain from its oldest page; 0: none does
-// now. A position at a page's end is still in it. The chain may change under the walk: then it
-// ends, or gives a page that a look at what pins the position (cursor, `entering`) refuses.
+// now. A position at a page's end is still in it. The chain may change under the walk, which then
+// begins anew: a page that is pinned (by an assignment, a note, a cursor) is found whatever goes
+// before it.
 PageRef page_of(const PageView& pages, const LaneSlot& lane, Position position) noexcept;
 
 // Stands a reader at a range that the broker assigned (redelivery). False: it lies outside its

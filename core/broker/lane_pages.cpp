@@ -14,12 +14,15 @@ void prepare(Tables& tables, const Lane& lane, const Page& page) noexcept {
     PageSlot& slot = tables.control.page(page.ref);
     PageHeader& header = tables.pages.header(page.ref);
     std::byte* const first_word = tables.pages.bytes(page.ref) + page_header_bytes;
+    // SYNC(page_freed) release: who still walks by this page and meets its new link or length finds
+    // that its start is not what it was.
+    slot.next.store(0, std::memory_order_release);
+    // SYNC(page_freed) release: as above.
+    slot.units.store(page.units, std::memory_order_release);
     // relaxed: all of these become visible with the link (page_linked).
     header.sealed.store(0, std::memory_order_relaxed);
     header.start.store(0, std::memory_order_relaxed);
     word_at(first_word).store(0, std::memory_order_relaxed);
-    slot.next.store(0, std::memory_order_relaxed);
-    slot.units.store(page.units, std::memory_order_relaxed);
     slot.lane.store(lane.id, std::memory_order_relaxed);
     slot.lane_birth.store(static_cast<std::uint32_t>(lane.birth), std::memory_order_relaxed);
     slot.lost.store(0, std::memory_order_relaxed);
