@@ -40,6 +40,7 @@ std::uint64_t layout_fingerprint() noexcept {
                  sizeof(Superblock),
                  offsetof(Superblock, limits),
                  offsetof(Superblock, offsets),
+                 offsetof(Superblock, life),
                  offsetof(Superblock, changes),
                  sizeof(DestinationSlot),
                  offsetof(DestinationSlot, books),

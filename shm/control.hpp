@@ -130,6 +130,7 @@ struct Superblock {
 
     alignas(line_distance) std::atomic<std::uint32_t> lanes_generation;  // any lane came or went
     std::atomic<std::uint32_t> stopping;
+    std::atomic<std::uint32_t> life;  // life.hpp
 
     alignas(line_distance) Usage direct;
     Usage heap;

@@ -15,20 +15,7 @@ namespace {
 
 constexpr long futex_waitv_call = 449;  // not in Debian 12's headers of every architecture
 
-// Layout of the kernel's struct futex_waitv.
-struct VectorEntry {
-    std::uint64_t value;
-    std::uint64_t address;
-    std::uint32_t flags;
-    std::uint32_t reserved;
-};
-static_assert(sizeof(VectorEntry) == 24);
 constexpr std::uint32_t word_is_32_bits = 2;  // FUTEX_32; not private: shared memory
-
-VectorEntry entry_of(const WaitedWord& waited) noexcept {
-    return {waited.expected, reinterpret_cast<std::uint64_t>(&waited.word),  // NOLINT: kernel
-            word_is_32_bits, 0};
-}
 
 timespec time_of(std::uint64_t deadline_ns) noexcept {
     timespec deadline{};
@@ -54,21 +41,24 @@ FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t exp
                              FUTEX_BITSET_MATCH_ANY));
 }
 
-FutexResult futex_wait_either(const WaitedWord& first, const WaitedWord& second,
-                              std::uint64_t deadline_ns) noexcept {
-    const std::array<VectorEntry, 2> entries{entry_of(first), entry_of(second)};
+WaitedWord waited(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept {
+    return {expected, reinterpret_cast<std::uint64_t>(&word), word_is_32_bits,
+            0};  // NOLINT: kernel
+}
+
+FutexResult futex_wait_any(std::span<const WaitedWord> words, std::uint64_t deadline_ns) noexcept {
     const timespec deadline = time_of(deadline_ns);
-    return result_of(syscall(futex_waitv_call, entries.data(), entries.size(), 0,
+    return result_of(syscall(futex_waitv_call, words.data(), words.size(), 0,
                              deadline_ns == no_deadline ? nullptr : &deadline, CLOCK_MONOTONIC));
 }
 
-bool futex_waits_on_two() noexcept {
+bool futex_waits_on_several() noexcept {
     static const bool known = [] {
         // A wait that ends at once, because the word differs.
         const std::atomic<std::uint32_t> word{1};
-        const std::array<VectorEntry, 2> entries{entry_of({word, 0}), entry_of({word, 0})};
-        return syscall(futex_waitv_call, entries.data(), entries.size(), 0, nullptr,
-                       CLOCK_MONOTONIC) < 0 &&
+        const std::array words{waited(word, 0), waited(word, 0)};
+        return syscall(futex_waitv_call, words.data(), words.size(), 0, nullptr, CLOCK_MONOTONIC) <
+                   0 &&
                errno == EAGAIN;
     }();
     return known;

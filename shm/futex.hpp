@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 
 namespace weir {
 
@@ -23,20 +24,25 @@ inline constexpr std::uint64_t no_deadline = ~std::uint64_t{0};
 FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                        std::uint64_t deadline_ns) noexcept;
 
+// One word of a wait on several, laid out as the kernel takes it (struct futex_waitv).
 struct WaitedWord {
-    const std::atomic<std::uint32_t>& word;
-    std::uint32_t expected;
+    std::uint64_t expected;
+    std::uint64_t address;
+    std::uint32_t flags;
+    std::uint32_t reserved;
 };
+static_assert(sizeof(WaitedWord) == 24);
 
-// The same on two words: sleeps while both hold what is expected. `changed` says that one of them
-// did not, `woken` that one of them was woken: the caller looks which. Only where
-// futex_waits_on_two(); elsewhere `changed`. Thread safe.
-FutexResult futex_wait_either(const WaitedWord& first, const WaitedWord& second,
-                              std::uint64_t deadline_ns) noexcept;
+WaitedWord waited(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept;
+
+// The same on several words: sleeps while each holds what is expected. `changed` says that one of
+// them did not, `woken` that one of them was woken: the caller looks which. Only where
+// futex_waits_on_several(); elsewhere `changed`. Thread safe.
+FutexResult futex_wait_any(std::span<const WaitedWord> words, std::uint64_t deadline_ns) noexcept;
 
 // Whether the kernel can do that: since Linux 5.16, and not where a container refuses it. Asked
 // once.
-bool futex_waits_on_two() noexcept;
+bool futex_waits_on_several() noexcept;
 
 // Wakes at most `count` waiters of any process; how many it woke. Thread safe.
 int futex_wake(const std::atomic<std::uint32_t>& word, int count) noexcept;

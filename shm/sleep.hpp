@@ -22,14 +22,16 @@
 //       it is still there. Else it leaves it; a count that is too high costs a wasted wake, one too
 //       low a message.
 //   Z3  the upper part wraps after 2^20 wakes; to be missed, exactly that many must fall between
-//       two loads of one sleeper, a second of nothing but wakes. The bounded sleep (1 s) ends even
-//       that.
+//       two loads of one sleeper, a second of nothing but wakes. That every sleep has an end, and
+//       the broker's look around before it (watch.hpp), end even that.
 #ifndef WEIR_SHM_SLEEP_HPP
 #define WEIR_SHM_SLEEP_HPP
 
+#include <array>
 #include <climits>
 
 #include "shm/futex.hpp"
+#include "shm/life.hpp"
 
 namespace weir {
 
@@ -79,6 +81,26 @@ inline bool sleep_on(std::atomic<std::uint32_t>& word, std::uint32_t ticket,
             case FutexResult::woken: return true;
             case FutexResult::changed: break;
             case FutexResult::timed_out: stop_sleeping(word, ticket); return false;
+        }
+    }
+}
+
+// The same, ending also with the broker's life (life.hpp); then false as well. For who finds
+// futex_waits_on_several(), and a life that is looked after or has ended.
+inline bool sleep_on(std::atomic<std::uint32_t>& word, std::uint32_t ticket,
+                     std::uint64_t deadline_ns, const LifeWord& life) noexcept {
+    for (;;) {
+        // SYNC(sleeping) acquire: as above.
+        const std::uint32_t seen = word.load(std::memory_order_acquire);
+        if (wakes_of(seen) != wakes_of(ticket)) return true;
+        // relaxed: nothing was published with it.
+        const std::uint32_t lived = life.load(std::memory_order_relaxed);
+        const bool ended = has_ended(lived);
+        if (ended) pass_on_the_end(life);
+        const std::array words{waited(word, seen), waited(life, lived)};
+        if (ended || futex_wait_any(words, deadline_ns) == FutexResult::timed_out) {
+            stop_sleeping(word, ticket);
+            return false;
         }
     }
 }

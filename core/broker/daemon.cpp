@@ -20,6 +20,7 @@
 #include "io/ring.hpp"
 #include "io/spill_directory.hpp"
 #include "shm/control_region.hpp"
+#include "shm/life.hpp"
 
 namespace weir::broker {
 namespace {
@@ -127,6 +128,7 @@ Result<void, Error<StartFailure>> serve(const BrokerConfig& config, Segment& seg
         news.notices.push_back(
             "the limit of open files is too low for " + std::to_string(sessions_max) +
             " sessions: raise it ('ulimit -Hn', LimitNOFILE= of a systemd unit)");
+    const Life life(segment.life());
     segment.publish();
     auto listener = listen_at(config.places.socket);
     if (!listener) return fail(listener.error());

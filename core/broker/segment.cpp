@@ -128,6 +128,8 @@ Result<std::unique_ptr<Segment>, Refused> Segment::create(const SegmentOptions& 
 
 void Segment::publish() { parts_->tables.control.publish(); }
 
+LifeWord& Segment::life() { return parts_->tables.control.superblock().life; }
+
 Regions Segment::regions() const {
     const Tables& tables = parts_->tables;
     const Limits& limits = tables.control.view().limits;

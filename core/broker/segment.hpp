@@ -35,6 +35,7 @@
 #include "core/broker/policy_set.hpp"
 #include "core/protocol/messages.hpp"
 #include "io/files.hpp"
+#include "shm/life.hpp"
 
 namespace weir::broker {
 
@@ -160,6 +161,9 @@ public:
 
     // Serves what lanes asked for and what was read. True: there is more to do at once.
     bool turn();
+    // For the thread that serves it (life.hpp).
+    LifeWord& life();
+
     // Once a second. True: all is at rest, the next one may be later (watch.hpp, W3).
     bool tick();
     // When `turn` is to be called though nobody rings: somebody waits for time to pass. ~0: never.

@@ -363,6 +363,13 @@ bool Connection::may_ask() const noexcept {
 }
 
 bool Connection::alive() const noexcept {
+    // The kernel ends the life before it closes the socket.
+    const LifeWord& life = control_.superblock().life;
+    // relaxed: nothing was published with it.
+    if (has_ended(life.load(std::memory_order_relaxed))) {
+        pass_on_the_end(life);
+        return false;
+    }
     const std::lock_guard lock(socket_mutex_);
     if (!socket_) return false;
     pollfd asked{socket_.get(), POLLRDHUP, 0};

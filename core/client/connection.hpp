@@ -33,6 +33,7 @@
 #include "shm/claims.hpp"
 #include "shm/control.hpp"
 #include "shm/exchange.hpp"
+#include "shm/life.hpp"
 #include "shm/mapping.hpp"
 #include "shm/page.hpp"
 #include "shm/signals.hpp"
@@ -79,7 +80,7 @@ public:
     // Goodbye: closes what is open here, tells the broker, waits (bounded) until it has let go.
     void close() noexcept;
 
-    // False once the broker has hung up. A system call; thread safe.
+    // False once the broker has ended or hung up. A system call; thread safe.
     bool alive() const noexcept;
     // Wakes the broker. Thread safe.
     void ring() const noexcept;

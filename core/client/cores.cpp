@@ -51,10 +51,11 @@ std::uint64_t deadline_after(std::uint64_t span_ns) noexcept {
     return span_ns >= no_deadline - now ? no_deadline : now + span_ns;
 }
 
-std::uint64_t slice_before(std::uint64_t deadline_ns) noexcept {
+std::uint64_t slice_before(std::uint64_t deadline_ns, std::uint64_t slices) noexcept {
     // relaxed: a setting.
     const std::uint64_t slice = sleep_slice_ns.load(std::memory_order_relaxed);
-    return std::min(deadline_ns, deadline_after(slice));
+    return std::min(deadline_ns,
+                    slice == no_deadline ? no_deadline : deadline_after(slices * slice));
 }
 
 }  // namespace weir::detail

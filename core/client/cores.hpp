@@ -21,6 +21,9 @@ inline constexpr std::uint64_t sleep_slice_default_ns = 1'000'000'000;
 // The longest sleep without a look around. A test sets it to no_deadline, so that a lost wake-up
 // shows as a wait without end instead of a delay.
 inline std::atomic<std::uint64_t> sleep_slice_ns{sleep_slice_default_ns};
+// So many slices at once, where the broker looks around for who sleeps (watch.hpp) and the kernel
+// tells of the broker's death (life.hpp): what is left are brokers that are stopped themselves.
+inline constexpr std::uint64_t slices_looked_after = 10;
 
 // Cores this process may run on; asked of the kernel once.
 unsigned usable_cores() noexcept;
@@ -41,7 +44,7 @@ std::uint32_t relaxes_in(std::uint64_t span_ns) noexcept;
 // The end of a wait of `span_ns` that begins now (CLOCK_MONOTONIC).
 std::uint64_t deadline_after(std::uint64_t span_ns) noexcept;
 // Until when to sleep now: the next look around or the deadline, whichever is first.
-std::uint64_t slice_before(std::uint64_t deadline_ns) noexcept;
+std::uint64_t slice_before(std::uint64_t deadline_ns, std::uint64_t slices = 1) noexcept;
 
 }  // namespace weir::detail
 

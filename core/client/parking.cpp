@@ -67,6 +67,16 @@ Result<Message, ReceiveError> ConsumerCore::yield(std::uint64_t deadline_ns) {
     return fail(ReceiveError::timed_out);
 }
 
+bool ConsumerCore::sleep(std::uint32_t drawn_ticket, std::uint64_t deadline_ns) noexcept {
+    const LifeWord& life = connection->control().superblock().life;
+    // relaxed: nothing was published with it.
+    const std::uint32_t lived = life.load(std::memory_order_relaxed);
+    if (futex_waits_on_several() && (is_looked_after(lived) || has_ended(lived)))
+        return sleep_on(*sleep_word, drawn_ticket, slice_before(deadline_ns, slices_looked_after),
+                        life);
+    return sleep_on(*sleep_word, drawn_ticket, slice_before(deadline_ns));
+}
+
 Result<Message, ReceiveError> ConsumerCore::park(std::uint64_t deadline_ns) {
     for (;;) {
         const std::uint32_t drawn = announce_sleep(*sleep_word);
@@ -84,7 +94,7 @@ Result<Message, ReceiveError> ConsumerCore::park(std::uint64_t deadline_ns) {
             return fail(ReceiveError::broker_down);
         }
         if (topic != nullptr) topic->leave(*this);
-        const bool woken = sleep_on(*sleep_word, drawn, slice_before(deadline_ns));
+        const bool woken = sleep(drawn, deadline_ns);
         message = look_once();
         if (message) {
             for (const auto& queue : queues)
@@ -133,7 +143,8 @@ Result<Message, ReceiveError> ConsumerCore::arm_and_look() {
     const std::uint32_t now = sleep_word->load(std::memory_order_acquire);
     // A word that has been woken differs from the ticket: the wait then ends at once.
     const bool woken = wakes_of(now) != wakes_of(ticket);
-    wake_fd->arm(*sleep_word, woken ? ticket : now);
+    wake_fd->arm(waited(*sleep_word, woken ? ticket : now),
+                 &connection->control().superblock().life);
     armed = true;
     return fail(connection->alive() ? ReceiveError::timed_out : ReceiveError::broker_down);
 }

@@ -12,7 +12,8 @@
 //   where
 //                        io_uring is too old or a container refuses it
 //
-// Both end on their own after `wake_fd_period_ns`, because what should have woken may have died.
+// Both end on their own after a while, because what should have woken may have died; where the
+// broker looks after sleepers, and the kernel tells of its death (life.hpp), after a longer one.
 //
 //   F1  while armed, exactly one waiter stands at the word; after `disarm` none does. A waiter left
 //   behind
@@ -22,13 +23,18 @@
 #ifndef WEIR_CORE_CLIENT_WAKE_FD_HPP
 #define WEIR_CORE_CLIENT_WAKE_FD_HPP
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
 
+#include "shm/futex.hpp"
+#include "shm/life.hpp"
+
 namespace weir::detail {
 
 inline constexpr std::uint64_t wake_fd_period_ns = 1'000'000'000;
+inline constexpr std::uint64_t wake_fd_period_looked_after_ns = 10 * wake_fd_period_ns;
 
 // One thread at a time.
 class WakeFd {
@@ -42,10 +48,28 @@ public:
     static std::unique_ptr<WakeFd> make();
 
     virtual int fd() const noexcept = 0;
-    // Makes it unreadable and begins to wait while the word holds `expected`. Not while armed.
-    virtual void arm(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept = 0;
+    // Makes it unreadable and begins to wait while the word holds what is expected, and the life,
+    // if there is one and it is looked after, lasts. Not while armed.
+    virtual void arm(const WaitedWord& word, const LifeWord* life) noexcept = 0;
     // Ends the wait if it still goes on; it is readable afterwards. Harmless when not armed.
     virtual void disarm() noexcept = 0;
+};
+
+// What a wait ends with, with room for a word that the way to wait adds.
+struct Awaited {
+    std::array<WaitedWord, 3> words{};
+    std::uint32_t count = 0;
+    std::uint64_t period_ns = wake_fd_period_ns;
+
+    Awaited(const WaitedWord& word, const LifeWord* life) noexcept {
+        add(word);
+        // relaxed: nothing was published with it.
+        const std::uint32_t lived = life != nullptr ? life->load(std::memory_order_relaxed) : 0;
+        if (!is_looked_after(lived)) return;
+        add(waited(*life, lived));
+        period_ns = wake_fd_period_looked_after_ns;
+    }
+    void add(const WaitedWord& word) noexcept { words[count++] = word; }
 };
 
 std::unique_ptr<WakeFd> make_wake_fd_ring();

@@ -10,7 +10,6 @@
 // the same eventfd; the kernel ends the old one's wait a moment later, which is the one exception
 // from F1.
 #include <liburing.h>
-#include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -22,8 +21,7 @@
 namespace weir::detail {
 namespace {
 
-constexpr std::uint8_t futex_wait_operation = 51;  // IORING_OP_FUTEX_WAIT
-constexpr std::int32_t futex_word_is_32_bits = 2;  // FUTEX2_SIZE_U32; not private: shared memory
+constexpr std::uint8_t wait_on_several = 53;  // IORING_OP_FUTEX_WAITV
 constexpr unsigned entries = 4;
 constexpr unsigned flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
 
@@ -44,20 +42,21 @@ public:
         if (!event_ || !begin()) return false;
         // A wait that ends at once, because the word differs, shows whether the operation is known.
         const std::atomic<std::uint32_t> probe{1};
-        arm(probe, 0);
+        arm(waited(probe, 0), nullptr);
         disarm();
         return result_ == -EAGAIN;
     }
 
     int fd() const noexcept override { return event_.get(); }
 
-    void arm(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept override {
+    void arm(const WaitedWord& word, const LifeWord* life) noexcept override {
         std::uint64_t count = 0;
         static_cast<void>(
             !::read(event_.get(), &count, sizeof count));  // EAGAIN: it was unreadable
-        if (submit_wait(word, expected) == -EEXIST) {
+        const Awaited awaited(word, life);
+        if (submit_wait(awaited) == -EEXIST) {
             end();
-            if (begin()) submit_wait(word, expected);
+            if (begin()) submit_wait(awaited);
         }
         io_uring_cqe* done = nullptr;
         // It may have ended in its submission; and where it could not begin, nobody will signal.
@@ -96,18 +95,19 @@ private:
         outstanding_ = 0;
     }
 
-    int submit_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept {
+    int submit_wait(const Awaited& awaited) noexcept {
         if (!ready_) return -EBADF;
         io_uring_sqe* const wait = io_uring_get_sqe(&ring_);
         io_uring_prep_nop(wait);
-        wait->opcode = futex_wait_operation;
-        wait->fd = futex_word_is_32_bits;
-        wait->addr = reinterpret_cast<std::uint64_t>(&word);  // NOLINT: the kernel's format
-        wait->off = expected;
-        wait->addr3 = FUTEX_BITSET_MATCH_ANY;
+        wait->opcode = wait_on_several;
+        wait->fd = 0;  // unused; a nop's is -1
+        wait->addr =
+            reinterpret_cast<std::uint64_t>(awaited.words.data());  // NOLINT: as it takes it
+        wait->len = awaited.count;
         wait->flags |= IOSQE_IO_LINK;
         wait->user_data = number(Tag::wait);
         io_uring_sqe* const period = io_uring_get_sqe(&ring_);
+        period_.tv_sec = static_cast<std::int64_t>(awaited.period_ns / 1'000'000'000);
         io_uring_prep_link_timeout(period, &period_, 0);
         period->user_data = number(Tag::period);
         const int submitted = io_uring_submit(&ring_);
@@ -125,7 +125,7 @@ private:
     bool ready_ = false;
     unsigned outstanding_ = 0;  // completions still to come
     std::int32_t result_ = 0;   // of the last wait
-    __kernel_timespec period_{.tv_sec = wake_fd_period_ns / 1'000'000'000, .tv_nsec = 0};
+    __kernel_timespec period_{};
 };
 
 }  // namespace

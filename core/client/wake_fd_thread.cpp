@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <optional>
 #include <thread>
 
 #include "core/base/clock.hpp"
@@ -31,19 +32,18 @@ public:
     }
 
     bool start() {
-        if (!event_ || !futex_waits_on_two()) return false;
+        if (!event_ || !futex_waits_on_several()) return false;
         thread_ = std::thread([this] { run(); });
         return true;
     }
 
     int fd() const noexcept override { return event_.get(); }
 
-    void arm(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept override {
+    void arm(const WaitedWord& word, const LifeWord* life) noexcept override {
         std::uint64_t count = 0;
         static_cast<void>(
             !::read(event_.get(), &count, sizeof count));  // EAGAIN: it was unreadable
-        word_ = &word;
-        expected_ = expected;
+        awaited_.emplace(word, life);
         armed_ = true;
         step();
     }
@@ -93,8 +93,10 @@ private:
             // relaxed: stored before the step that was just seen.
             if (ending_.load(std::memory_order_relaxed)) return;
             if (call % 2 == 1) {  // armed
-                futex_wait_either({*word_, expected_}, {calls_, call},
-                                  monotonic_ns() + wake_fd_period_ns);
+                Awaited awaited = *awaited_;
+                awaited.add(waited(calls_, call));
+                futex_wait_any({awaited.words.data(), awaited.count},
+                               monotonic_ns() + awaited.period_ns);
                 make_readable();
             }
             answer(call);
@@ -103,8 +105,7 @@ private:
 
     Fd event_;
     std::thread thread_;
-    const std::atomic<std::uint32_t>* word_ = nullptr;
-    std::uint32_t expected_ = 0;
+    std::optional<Awaited> awaited_;
     bool armed_ = false;
     std::atomic<bool> ending_{false};
     std::atomic<std::uint32_t> calls_{0};

@@ -39,7 +39,7 @@ protected:
     // once more.
     bool arms() {
         for (int tries = 0; tries < 5; ++tries) {
-            wake_fd_->arm(word_, word_.load());
+            wake_fd_->arm(waited(word_, word_.load()), nullptr);
             if (readable(0) == 0) return true;
             wake_fd_->disarm();
         }
@@ -72,14 +72,14 @@ TEST_P(EachWay, IsReadableOnceTheWordIsWoken) {
 }
 
 TEST_P(EachWay, IsReadableAtOnceIfTheWordDiffers) {
-    wake_fd_->arm(word_, 6);
+    wake_fd_->arm(waited(word_, 6), nullptr);
     EXPECT_EQ(readable(900), 1);
     wake_fd_->disarm();
 }
 
 TEST_P(EachWay, LeavesNoWaiterBehind) {
     for (int round = 0; round < 100; ++round) {
-        wake_fd_->arm(word_, word_.load());
+        wake_fd_->arm(waited(word_, word_.load()), nullptr);
         wake_fd_->disarm();
         wake_fd_->disarm();
         ASSERT_EQ(futex_wake(word_, 100), 0) << round;
@@ -89,14 +89,40 @@ TEST_P(EachWay, LeavesNoWaiterBehind) {
 
 TEST_P(EachWay, EndsOnItsOwn) {
     const std::uint64_t before = monotonic_ns();
-    wake_fd_->arm(word_, word_.load());
+    wake_fd_->arm(waited(word_, word_.load()), nullptr);
     EXPECT_EQ(readable(5000), 1);
     EXPECT_GE(monotonic_ns() - before, wake_fd_period_ns * 9 / 10);
     wake_fd_->disarm();
 }
 
+TEST_P(EachWay, IsReadableOnceTheBrokersLifeEnds) {
+    LifeWord word{0};
+    auto life = std::make_unique<Life>(word);
+    wake_fd_->arm(waited(word_, word_.load()), &word);
+    EXPECT_EQ(readable(0), 0);
+    life.reset();
+    EXPECT_EQ(readable(900), 1);
+    wake_fd_->disarm();
+}
+
+TEST_P(EachWay, WaitsLongerWhereSleepersAreLookedAfter) {
+    LifeWord word{0};
+    EXPECT_EQ(Awaited(waited(word_, 7), nullptr).period_ns, wake_fd_period_ns);
+    EXPECT_EQ(Awaited(waited(word_, 7), &word).period_ns, wake_fd_period_ns) << "an older kernel";
+    const Life life(word);
+    EXPECT_EQ(Awaited(waited(word_, 7), &word).period_ns, wake_fd_period_looked_after_ns);
+    wake_fd_->arm(waited(word_, word_.load()), &word);
+    std::thread waker([&] {
+        word_.fetch_add(1);
+        futex_wake(word_, 1);
+    });
+    EXPECT_EQ(readable(900), 1);
+    waker.join();
+    wake_fd_->disarm();
+}
+
 TEST_P(EachWay, MayMoveToAnotherThread) {
-    wake_fd_->arm(word_, word_.load());
+    wake_fd_->arm(waited(word_, word_.load()), nullptr);
     std::thread other([&] {
         wake_fd_->disarm();
         EXPECT_TRUE(arms());

@@ -174,6 +174,8 @@ struct ConsumerCore {
     Result<Message, ReceiveError> spin(std::uint64_t until_ns, std::uint64_t deadline_ns);
     Result<Message, ReceiveError> yield(std::uint64_t deadline_ns);
     Result<Message, ReceiveError> park(std::uint64_t deadline_ns);
+    // True: it was woken. False: the time for one sleep is over, or the broker has ended.
+    bool sleep(std::uint32_t drawn_ticket, std::uint64_t deadline_ns) noexcept;
     Result<Message, ReceiveError> arm_and_look();
     void disarm() noexcept;
     void end_sleep(std::uint32_t drawn_ticket, bool found) noexcept;
