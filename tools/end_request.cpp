@@ -49,16 +49,16 @@ void watch() {
 
 bool asked() noexcept { return asked_word != 0; }
 
-Waited wait_for(int fd, short events, std::uint64_t timeout_ns) {
+Waited wait_for(int fd, short events, std::uint64_t timeout_ns, int other) {
     const bool bounded = timeout_ns != without_end;
     const std::uint64_t deadline_ns = bounded ? monotonic_ns() + timeout_ns : 0;
     while (!asked()) {
         const std::uint64_t now_ns = bounded ? monotonic_ns() : 0;
         const std::uint64_t left_ns =
             bounded ? deadline_ns - std::min(now_ns, deadline_ns) : without_end;
-        std::array<pollfd, 2> looks{{{fd, events, 0}, {asked_fd, POLLIN, 0}}};
+        std::array<pollfd, 3> looks{{{fd, events, 0}, {other, 0, 0}, {asked_fd, POLLIN, 0}}};
         const int ready = ::poll(looks.data(), looks.size(), poll_timeout(left_ns));
-        if (ready > 0 && looks[0].revents != 0) return Waited::ready;
+        if (ready > 0 && (looks[0].revents != 0 || looks[1].revents != 0)) return Waited::ready;
         if (ready == 0 && bounded && monotonic_ns() >= deadline_ns) return Waited::timed_out;
     }
     return Waited::stop_asked;

@@ -18,9 +18,10 @@ void watch();
 
 bool asked() noexcept;
 
-// Waits until `fd` is ready for `events` (of poll), a stop was asked for, or the time is over.
+// Waits until `fd` is ready for `events` (of poll), `other` has an error (a pipe whose reader left;
+// -1: none), a stop was asked for, or the time is over.
 enum class Waited { ready, stop_asked, timed_out };
-Waited wait_for(int fd, short events, std::uint64_t timeout_ns);
+Waited wait_for(int fd, short events, std::uint64_t timeout_ns, int other = -1);
 inline constexpr std::uint64_t without_end = UINT64_MAX;
 
 // Sleeps until CLOCK_MONOTONIC `due_ns`, or until a stop is asked for.

@@ -6,6 +6,7 @@
 // signal, or with --drain until there are none. Whatever ends it, what was put out is acknowledged
 // and nothing else is: what it still held is delivered again to others.
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -27,7 +28,8 @@
 namespace weir::tools {
 namespace {
 
-// A wait is cut into slices, so that a signal or a reader that left ends it.
+// A wait is cut into slices, so that a signal or a reader that left ends it. Behind one in which
+// nothing came it goes on with descriptors alone: a command that waits for hours costs nothing.
 constexpr std::uint64_t slice_ns = 500 * ns_per_ms;
 // How long an empty destination is watched before and after the broker was asked to settle.
 constexpr std::uint64_t drain_ns = 50 * ns_per_ms;
@@ -127,21 +129,26 @@ Receiving::Next Receiving::wait(std::optional<Message>& message) {
     if (plan_.drain) return drained(message);
     const std::uint64_t now_ns = monotonic_ns();
     if (idle_since_ns_ == 0) idle_since_ns_ = now_ns;
-    std::uint64_t wait_ns = slice_ns;
+    const std::uint64_t idle_ns = now_ns - idle_since_ns_;
+    // -1 where the kernel has no such descriptor.
+    const int wait_fd = idle_ns >= slice_ns ? consumer_.wait_fd() : -1;
+    std::uint64_t wait_ns = wait_fd >= 0 ? end_request::without_end : slice_ns;
     if (plan_.timeout_ns != 0) {
-        const std::uint64_t idle_ns = now_ns - idle_since_ns_;
         if (idle_ns >= plan_.timeout_ns)
             return gave_up(exit_limit,
                            fmt::format("no message from {} for {}, {} before", consumer_.pattern(),
                                        format_duration_ns(plan_.timeout_ns), progress_.messages()));
         wait_ns = std::min(wait_ns, plan_.timeout_ns - idle_ns);
     }
-    auto received = consumer_.receive(std::chrono::nanoseconds(wait_ns));
+    // A poll that finds nothing is what the descriptor waits behind.
+    auto received =
+        wait_fd >= 0 ? consumer_.poll() : consumer_.receive(std::chrono::nanoseconds(wait_ns));
     if (received) {
         message = *received;
         return Next::message;
     }
     if (received.error() != ReceiveError::timed_out) return lost(received.error());
+    if (wait_fd >= 0) end_request::wait_for(wait_fd, POLLIN, wait_ns, output_.left_fd());
     return output_.reader_left() ? Next::end : Next::again;
 }
 

@@ -108,6 +108,7 @@ public:
         return {};
     }
 
+    int left_fd() const override { return fd_; }
     bool reader_left() const override {
         pollfd look{fd_, 0, 0};
         return ::poll(&look, 1, 0) > 0 && (look.revents & POLLERR) != 0;

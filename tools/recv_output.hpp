@@ -41,6 +41,8 @@ public:
     virtual Written flush() { return {}; }
     // While no message comes: whether anybody still reads.
     virtual bool reader_left() const { return false; }
+    // In an error once that is so. -1: nobody can leave.
+    virtual int left_fd() const { return -1; }
     // How many messages it is good to hold.
     virtual std::uint32_t prefetch() const { return 100; }
 
