@@ -31,7 +31,7 @@ struct Depth {
 // Counts one destination and publishes it; what is left to be read is the result.
 Depth settle_destination(Tables& tables, Destination& destination);
 
-// How fast direct memory fills, once a second; for those who look without asking.
+// How fast direct memory fills, at each tick; for those who look without asking.
 void measure_growth(Tables& tables);
 
 // Destinations in turn, until so many lanes were counted; subscriptions and sessions. `next` is

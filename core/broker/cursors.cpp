@@ -17,14 +17,6 @@ Position accepted(const Lane& lane, Position last, Position read) noexcept {
     return plausible ? read : last;
 }
 
-bool readable_at(const Tables& tables, const Lane& lane, Position cursor) {
-    const auto index = page_index(lane, cursor);
-    if (!index) return false;
-    LaneReader reader(tables.pages, lane.id);
-    reader.stand(lane.pages[*index].ref, cursor);
-    return static_cast<bool>(reader.look(nullptr));
-}
-
 void stand_at(Tables& tables, Lane& lane, Position cursor) {
     lane.queue_cursor = cursor;
     // relaxed: for those who recount, within a change of all tables (tables_rest).
@@ -64,6 +56,14 @@ Position lowest_cursor(const Tables& tables, const Lane& lane) {
     for (const Attachment& attachment : lane.attachments)
         lowest = std::min(lowest, attachment.cursor);
     return lowest;
+}
+
+bool readable_at(const Tables& tables, const Lane& lane, Position cursor) {
+    const auto index = page_index(lane, cursor);
+    if (!index) return false;
+    LaneReader reader(tables.pages, lane.id);
+    reader.stand(lane.pages[*index].ref, cursor);
+    return static_cast<bool>(reader.look(nullptr));
 }
 
 bool anything_unread(Tables& tables, Lane& lane) {

@@ -20,6 +20,9 @@ void accept_cursors(Tables& tables, Lane& lane);
 // everything.
 Position lowest_cursor(const Tables& tables, const Lane& lane);
 
+// True if a record lies at a position of this lane that is in memory.
+bool readable_at(const Tables& tables, const Lane& lane, Position cursor);
+
 // True if a consumer of this destination could still read a message of this lane. Cursors are
 // accepted first.
 bool anything_unread(Tables& tables, Lane& lane);

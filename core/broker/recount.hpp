@@ -35,7 +35,7 @@ public:
 
     // A step if the last one is long enough ago. Called at each turn.
     void step_if_due();
-    // So many steps at once, if there is anything to do. Called once a second.
+    // So many steps at once, if there is anything to do. Called at each tick.
     void steps(int count);
 
     bool resting() const noexcept { return resting_; }

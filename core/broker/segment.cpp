@@ -27,7 +27,8 @@ using protocol::Refusal;
 
 constexpr std::uint32_t lanes_per_turn = 256;
 // A broker that nobody needs is at the end of a recount after some seconds, and rests.
-// Published books are at most so old as it takes to come round, a second with fewer lanes.
+// Published books are at most so old as it takes to come round: one tick with fewer lanes. With
+// more the broker never says that all is at rest.
 constexpr std::size_t lanes_settled_per_tick = 1024;
 constexpr int recount_steps_per_tick = 16;
 

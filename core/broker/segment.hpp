@@ -13,7 +13,7 @@
 //   its socket closed            suspend_session   grants and assigns nothing, frees nothing
 //   it said bye, or its pidfd    end_session       frees all it held, once
 //   the doorbell rang            turn              needs, passed pages, waiting lanes
-//   once a second                tick              what nobody rings for
+//   once a second, less at rest  tick              what nobody rings for
 //
 //   S1  nothing that a client wrote is trusted: it is copied once and checked (LAYOUT.md)
 //   S2  a session's memory is touched by others only after `end_session`

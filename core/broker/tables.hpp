@@ -89,6 +89,20 @@ struct Drain {
     Bytes per_s = 0;
 };
 
+// What a reader had before it at the broker's last look around (watch.hpp).
+struct Standing {
+    bool awaited = false;  // there was something for it
+    std::uint64_t at = 0;  // which grows when it moves on
+
+    // Notes how it is now. True: there was something all the time, and it has not moved.
+    bool stands(bool awaited_now, std::uint64_t at_now) noexcept {
+        const bool still = awaited && awaited_now && at == at_now;
+        awaited = awaited_now;
+        at = at_now;
+        return still;
+    }
+};
+
 // An exclusive subscription on one lane.
 struct Attachment {
     std::uint32_t subscription = nobody;
@@ -99,6 +113,7 @@ struct Attachment {
     std::uint64_t messages_at_start = 0;  // of the lane when the subscription began
     std::uint64_t dropped = 0;            // given up before the cursor
     std::vector<Gap> gaps;                // and at or behind it, in order
+    Standing standing;
     Charge charge;
 
     // Messages that it has read.
@@ -221,9 +236,7 @@ struct Lane {
     Position queue_cursor = 0;  // queue: last accepted position of the shared cursor
     CountedPlace queue_counted;
     std::vector<Attachment> attachments;
-    // At the last look around (watch.hpp): there was something for its readers, who were so far.
-    bool awaited = false;
-    std::uint64_t read_to = 0;
+    Standing standing;  // queue: of its consumers
 
     // Out of memory: all three by position.
     SpilledRuns spilled;
@@ -316,6 +329,7 @@ struct Destination {
     std::uint32_t producers = 0;
 
     Deque<Range> pending;             // redelivery, by lane and position
+    Standing standing;                // of those who are to take ranges
     std::uint32_t next_consumer = 0;  // whose turn it is
     bool ranges_wait = false;         // `pending` found no consumer with a free place
 

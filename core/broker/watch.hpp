@@ -6,8 +6,10 @@
 // lied in `signals`, which every client may write. So that not each of them has to get up every
 // second to look for itself, the broker looks for all:
 //
-//   W1  what lies unread for a whole look around, with nobody moving on, has readers that were
-//       overlooked: they are woken, whatever their sleep word says
+//   W1  a reader that has had something before it for a whole look around, and has not moved on,
+//       was overlooked: a subscriber of a topic, the consumers of a queue, those who are to take
+//       what is delivered again. It is woken, whatever its sleep word says. (Not a pattern of
+//       queues that has not found its new queue: nobody knows yet that it is one's consumer)
 //   W2  a ready byte is cleared only behind a last reader, and stands again if something came in
 //       between (signals.hpp, S1)
 //   W3  what may call for another look within a second is never said to be at rest: somebody waits,
@@ -29,6 +31,7 @@ public:
 private:
     struct Seen;
     void look_at(Lane& lane, Seen& seen);
+    void look_at_ranges(Destination& queue, Seen& seen);
     void clear_ready_bytes(const std::vector<Lane*>& read);
 
     Tables* tables_;

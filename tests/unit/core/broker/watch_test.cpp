@@ -76,6 +76,45 @@ TEST_F(WatchTest, ASubscriberOfManyTopicsIsWokenToo) {
     EXPECT_NE(wakes_of(anyone().load()), wakes_of(ticket));
 }
 
+TEST_F(WatchTest, ASlowSubscriberIsWokenThoughAnotherReadsOn) {
+    TestSubscriber fast = stage_.subscriber(stage_.session(), "topic://t");
+    TestSubscriber slow = stage_.subscriber(stage_.session(), "topic://t");
+    TestProducer producer = stage_.producer(stage_.session(), "topic://t");
+    ASSERT_TRUE(producer.send("one"));
+    EXPECT_EQ(fast.drain().size(), 1u);
+    tick();
+    const std::uint32_t ticket = announce_sleep(word_of(producer.destination));
+    ASSERT_TRUE(producer.send("two"));
+    EXPECT_EQ(fast.drain().size(), 1u);
+    tick();
+    EXPECT_NE(wakes_of(word_of(producer.destination).load()), wakes_of(ticket));
+    EXPECT_EQ(slow.drain().size(), 2u);
+}
+
+TEST_F(WatchTest, WhoDoesNotTakeWhatIsDeliveredAgainIsWoken) {
+    const std::uint32_t leaving = stage_.session();
+    TestWorker left = stage_.worker(leaving, "queue://q");
+    TestProducer producer = stage_.producer(stage_.session(), "queue://q");
+    for (int count = 0; count < 3; ++count) ASSERT_TRUE(producer.send("text"));
+    ASSERT_EQ(left.take(producer.lane, 3).size(), 3u);
+    TestWorker staying = stage_.worker(stage_.session(), "queue://q");
+    auto& word = word_of(producer.destination);
+    const std::uint32_t ticket = announce_sleep(word);
+    word.store(0);  // a liar
+    stage_.segment->end_session(leaving, Ending::left);
+    EXPECT_FALSE(tick());
+    const std::uint32_t wakes = wakes_of(word.load());
+    EXPECT_FALSE(tick());
+    EXPECT_NE(wakes_of(word.load()), wakes);
+    EXPECT_NE(wakes_of(word.load()), wakes_of(ticket));
+    EXPECT_EQ(staying.take_all_assigned().size(), 3u);
+    staying.acknowledge_all();
+    ASSERT_TRUE(comes_to_rest());
+    const std::uint32_t resting = word.load();
+    tick();
+    EXPECT_EQ(word.load(), resting);
+}
+
 TEST_F(WatchTest, NobodyIsWokenWhileReadersMoveOnOrForWhatNobodyReads) {
     TestProducer unread = stage_.producer(stage_.session(), "queue://unread");
     TestProducer producer = stage_.producer(stage_.session(), "queue://q");
