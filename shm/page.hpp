@@ -12,7 +12,8 @@
 // reader far behind then needs no window of its own, and a page that lies on disk is simply a gap
 // in the chain.
 //
-//   P1  a slot's `start` is 0 while its page is free, and never the same twice for one lane
+//   P1  a slot's `start` is 0 while its page is free, and never the same twice for one lane,
+//       except of a page that came back from disk
 //   P2  the first word behind the header is zero before the page is linked
 //   P3  pages follow each other in position while they are linked: start + bytes <= next.start.
 //       What lies between was granted once and taken back: no position is granted twice

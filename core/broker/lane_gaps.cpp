@@ -241,8 +241,7 @@ void put_in(Tables& tables, Lane& lane, Page page) {
     PageSlot& slot = tables.control.page(page.ref);
     // relaxed: visible with the start and the link.
     slot.state.store(PageState::granted, std::memory_order_relaxed);
-    // SYNC(page_freed) release: the page's bytes are those of this position.
-    slot.start.store(page.start, std::memory_order_release);
+    const Position start = page.start;
     const auto behind =
         std::upper_bound(lane.pages.begin(), lane.pages.end(), page.start,
                          [](Position at, const Page& other) { return at < other.start; });
@@ -252,6 +251,10 @@ void put_in(Tables& tables, Lane& lane, Page page) {
     mark_lost(tables, lane, index + 1, false);
     mark_lost(tables, lane, index, true);
     link_onward(tables, lane, index);
+    // Behind its own link: the page may have come back to where it was, and who still walks by it
+    // would take it for what it was before (page_of).
+    // SYNC(page_freed) release: the page's bytes and its link are those of this position.
+    slot.start.store(start, std::memory_order_release);
     if (index != 0) link_onward(tables, lane, index - 1);
 }
 

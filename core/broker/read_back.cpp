@@ -121,9 +121,11 @@ std::optional<Page> ReadBack::make_room(Lane& lane, Position start, std::uint32_
     page.start = start;
     page.charge = std::move(*charge);
     PageSlot& slot = tables_->control.page(page.ref);
+    // SYNC(page_freed) release: as in prepare (lane_pages.cpp).
+    slot.next.store(0, std::memory_order_release);
+    // SYNC(page_freed) release: as above.
+    slot.units.store(units, std::memory_order_release);
     // relaxed: all of these become visible with the start, which is set when the page is linked.
-    slot.next.store(0, std::memory_order_relaxed);
-    slot.units.store(units, std::memory_order_relaxed);
     slot.lane.store(lane.id, std::memory_order_relaxed);
     slot.lane_birth.store(static_cast<std::uint32_t>(lane.birth), std::memory_order_relaxed);
     slot.lost.store(0, std::memory_order_relaxed);
