@@ -145,7 +145,7 @@ struct Superblock {
     alignas(line_distance) std::atomic<std::uint64_t> changes;  // odd while tables are changed
     SelfCount self_count;
     std::atomic<std::uint64_t> policies_bytes;       // heap-like memory of the policies in force
-    std::atomic<std::uint64_t> direct_growth_per_s;  // bytes, of the last second; 0: it shrinks
+    std::atomic<std::uint64_t> direct_growth_per_s;  // bytes, since the tick before; 0: it shrinks
 };
 static_assert(sizeof(Superblock) <= 4096);
 

@@ -5,16 +5,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
 #include <ctime>
+
+#include "core/base/clock.hpp"
 
 namespace weir {
 namespace {
 
 constexpr long futex_waitv_call = 449;  // not in Debian 12's headers of every architecture
 
+// How long a wait on several words lasts where only one can be waited on.
+constexpr std::uint64_t refused_wait_ns = ns_per_s;
 constexpr std::uint32_t word_is_32_bits = 2;  // FUTEX_32; not private: shared memory
 
 timespec time_of(std::uint64_t deadline_ns) noexcept {
@@ -48,8 +53,15 @@ WaitedWord waited(const std::atomic<std::uint32_t>& word, std::uint32_t expected
 
 FutexResult futex_wait_any(std::span<const WaitedWord> words, std::uint64_t deadline_ns) noexcept {
     const timespec deadline = time_of(deadline_ns);
-    return result_of(syscall(futex_waitv_call, words.data(), words.size(), 0,
-                             deadline_ns == no_deadline ? nullptr : &deadline, CLOCK_MONOTONIC));
+    const long outcome = syscall(futex_waitv_call, words.data(), words.size(), 0,
+                                 deadline_ns == no_deadline ? nullptr : &deadline, CLOCK_MONOTONIC);
+    if (outcome >= 0 || errno == EAGAIN || errno == EINTR || errno == ETIMEDOUT)
+        return result_of(outcome);
+    // Refused since it was asked for (a filter of system calls), or no memory.
+    const auto* const first =
+        reinterpret_cast<const std::atomic<std::uint32_t>*>(words.front().address);  // NOLINT
+    return futex_wait(*first, static_cast<std::uint32_t>(words.front().expected),
+                      std::min(deadline_ns, monotonic_ns() + refused_wait_ns));
 }
 
 bool futex_waits_on_several() noexcept {

@@ -36,8 +36,8 @@ static_assert(sizeof(WaitedWord) == 24);
 WaitedWord waited(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept;
 
 // The same on several words: sleeps while each holds what is expected. `changed` says that one of
-// them did not, `woken` that one of them was woken: the caller looks which. Only where
-// futex_waits_on_several(); elsewhere `changed`. Thread safe.
+// them did not, `woken` that one of them was woken: the caller looks which. Where the kernel
+// refuses it, a wait on the first word, for a second at most. Thread safe.
 FutexResult futex_wait_any(std::span<const WaitedWord> words, std::uint64_t deadline_ns) noexcept;
 
 // Whether the kernel can do that: since Linux 5.16, and not where a container refuses it. Asked

@@ -9,7 +9,9 @@
 //
 // The kernel does the last step: the word stands in the broker's robust list, which is gone through
 // when its thread ends in whatever way (get_robust_list(2)). It then wakes one who waits, and that
-// one wakes the others. If he is killed before he does, they wake when their time is over.
+// one wakes the others. If he is killed before he does, they wake when their time is over. So only
+// threads wait on it that run as soon as they are woken; a ring would take the wake and leave it
+// lying for as long as its process is busy or stopped.
 //
 // Clients map the word read-only, so none of them can make the others believe in a death.
 #ifndef WEIR_SHM_LIFE_HPP

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `signals`: hints that all clients and the broker write. A lie here costs a wasted wake-up or a
-// delay that the broker's next look around ends (watch.hpp), never a message.
+// delay that the broker's look around ends (watch.hpp, W1), never a message.
 //
 //      | head: hungry, broker asleep, anyone | need (bit per lane) | passed (bit per lane) |
 //      | ready (byte per lane) | sleep word per destination, 128 bytes apart |

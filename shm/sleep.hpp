@@ -90,15 +90,15 @@ inline bool sleep_on(std::atomic<std::uint32_t>& word, std::uint32_t ticket,
 inline bool sleep_on(std::atomic<std::uint32_t>& word, std::uint32_t ticket,
                      std::uint64_t deadline_ns, const LifeWord& life) noexcept {
     for (;;) {
+        // First, also behind a wake: it may have come with the only one that the kernel gives.
+        // relaxed: nothing was published with it.
+        const std::uint32_t lived = life.load(std::memory_order_relaxed);
+        if (has_ended(lived)) pass_on_the_end(life);
         // SYNC(sleeping) acquire: as above.
         const std::uint32_t seen = word.load(std::memory_order_acquire);
         if (wakes_of(seen) != wakes_of(ticket)) return true;
-        // relaxed: nothing was published with it.
-        const std::uint32_t lived = life.load(std::memory_order_relaxed);
-        const bool ended = has_ended(lived);
-        if (ended) pass_on_the_end(life);
         const std::array words{waited(word, seen), waited(life, lived)};
-        if (ended || futex_wait_any(words, deadline_ns) == FutexResult::timed_out) {
+        if (has_ended(lived) || futex_wait_any(words, deadline_ns) == FutexResult::timed_out) {
             stop_sleeping(word, ticket);
             return false;
         }

@@ -377,6 +377,11 @@ bool Connection::alive() const noexcept {
     return ::poll(&asked, 1, 0) <= 0;
 }
 
+BrokerSigns Connection::signs() const noexcept {
+    const std::lock_guard lock(socket_mutex_);
+    return {&control_.superblock().life, socket_ ? socket_.get() : -1};
+}
+
 void Connection::ring() const noexcept {
     const std::uint64_t one = 1;
     // EAGAIN means that the counter is full: then it rings already. Nothing else can be repaired

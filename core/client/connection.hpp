@@ -29,6 +29,7 @@
 
 #include "core/base/fd.hpp"
 #include "core/client/first_touch.hpp"
+#include "core/client/wake_fd.hpp"
 #include "core/protocol/messages.hpp"
 #include "shm/claims.hpp"
 #include "shm/control.hpp"
@@ -82,6 +83,8 @@ public:
 
     // False once the broker has ended or hung up. A system call; thread safe.
     bool alive() const noexcept;
+    // By what its death shows to a descriptor for epoll. Thread safe.
+    BrokerSigns signs() const noexcept;
     // Wakes the broker. Thread safe.
     void ring() const noexcept;
     // Rings if the broker sleeps. The caller has set the bit that says why (signals.hpp S2).

@@ -18,11 +18,11 @@ namespace weir::detail {
 inline constexpr std::uint64_t spin_ns = 20'000;  // about two futex round trips
 inline constexpr std::uint64_t sleep_slice_default_ns = 1'000'000'000;
 
-// The longest sleep without a look around. A test sets it to no_deadline, so that a lost wake-up
-// shows as a wait without end instead of a delay.
+// The longest sleep without a look around, where nobody else looks. A test sets it to no_deadline,
+// so that a lost wake-up shows as a wait without end instead of a delay.
 inline std::atomic<std::uint64_t> sleep_slice_ns{sleep_slice_default_ns};
 // So many slices at once, where the broker looks around for who sleeps (watch.hpp) and the kernel
-// tells of the broker's death (life.hpp): what is left are brokers that are stopped themselves.
+// tells of the broker's death (life.hpp).
 inline constexpr std::uint64_t slices_looked_after = 10;
 
 // Cores this process may run on; asked of the kernel once.

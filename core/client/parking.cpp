@@ -143,8 +143,7 @@ Result<Message, ReceiveError> ConsumerCore::arm_and_look() {
     const std::uint32_t now = sleep_word->load(std::memory_order_acquire);
     // A word that has been woken differs from the ticket: the wait then ends at once.
     const bool woken = wakes_of(now) != wakes_of(ticket);
-    wake_fd->arm(waited(*sleep_word, woken ? ticket : now),
-                 &connection->control().superblock().life);
+    wake_fd->arm(waited(*sleep_word, woken ? ticket : now), connection->signs());
     armed = true;
     return fail(connection->alive() ? ReceiveError::timed_out : ReceiveError::broker_down);
 }

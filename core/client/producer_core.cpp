@@ -335,7 +335,7 @@ std::optional<SendError> ProducerCore::wait_for_grant(const RoomNeeded& need, st
                 wait.end();
             } else {
                 wake_fd->disarm();
-                wake_fd->arm(waited(slot->grants, seen), nullptr);
+                wake_fd->arm(waited(slot->grants, seen), {});
             }
             return error;
         }

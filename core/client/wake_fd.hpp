@@ -12,6 +12,10 @@
 //   where
 //                        io_uring is too old or a container refuses it
 //
+// The broker's death ends both: the thread waits on its life word too, the ring for the end of its
+// socket. (A ring that waited on the life word would take the kernel's only wake away from the
+// others for as long as its process is stopped, or busy with something else.)
+//
 // Both end on their own after a while, because what should have woken may have died; where the
 // broker looks after sleepers, and the kernel tells of its death (life.hpp), after a longer one.
 //
@@ -23,7 +27,6 @@
 #ifndef WEIR_CORE_CLIENT_WAKE_FD_HPP
 #define WEIR_CORE_CLIENT_WAKE_FD_HPP
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -35,6 +38,20 @@ namespace weir::detail {
 
 inline constexpr std::uint64_t wake_fd_period_ns = 1'000'000'000;
 inline constexpr std::uint64_t wake_fd_period_looked_after_ns = 10 * wake_fd_period_ns;
+
+// Where a broker shows that it lives. Nothing of it: nobody asks.
+struct BrokerSigns {
+    const LifeWord* life = nullptr;
+    int socket = -1;
+
+    bool looks_after_sleepers() const noexcept {
+        // relaxed: nothing was published with it.
+        return life != nullptr && is_looked_after(life->load(std::memory_order_relaxed));
+    }
+    std::uint64_t period_ns() const noexcept {
+        return looks_after_sleepers() ? wake_fd_period_looked_after_ns : wake_fd_period_ns;
+    }
+};
 
 // One thread at a time.
 class WakeFd {
@@ -48,28 +65,11 @@ public:
     static std::unique_ptr<WakeFd> make();
 
     virtual int fd() const noexcept = 0;
-    // Makes it unreadable and begins to wait while the word holds what is expected, and the life,
-    // if there is one and it is looked after, lasts. Not while armed.
-    virtual void arm(const WaitedWord& word, const LifeWord* life) noexcept = 0;
+    // Makes it unreadable and begins to wait while the word holds what is expected, and the broker,
+    // if one is given, lives. Not while armed.
+    virtual void arm(const WaitedWord& word, const BrokerSigns& broker) noexcept = 0;
     // Ends the wait if it still goes on; it is readable afterwards. Harmless when not armed.
     virtual void disarm() noexcept = 0;
-};
-
-// What a wait ends with, with room for a word that the way to wait adds.
-struct Awaited {
-    std::array<WaitedWord, 3> words{};
-    std::uint32_t count = 0;
-    std::uint64_t period_ns = wake_fd_period_ns;
-
-    Awaited(const WaitedWord& word, const LifeWord* life) noexcept {
-        add(word);
-        // relaxed: nothing was published with it.
-        const std::uint32_t lived = life != nullptr ? life->load(std::memory_order_relaxed) : 0;
-        if (!is_looked_after(lived)) return;
-        add(waited(*life, lived));
-        period_ns = wake_fd_period_looked_after_ns;
-    }
-    void add(const WaitedWord& word) noexcept { words[count++] = word; }
 };
 
 std::unique_ptr<WakeFd> make_wake_fd_ring();

@@ -7,8 +7,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <climits>
-#include <optional>
+#include <span>
 #include <thread>
 
 #include "core/base/clock.hpp"
@@ -39,11 +40,12 @@ public:
 
     int fd() const noexcept override { return event_.get(); }
 
-    void arm(const WaitedWord& word, const LifeWord* life) noexcept override {
+    void arm(const WaitedWord& word, const BrokerSigns& broker) noexcept override {
         std::uint64_t count = 0;
         static_cast<void>(
             !::read(event_.get(), &count, sizeof count));  // EAGAIN: it was unreadable
-        awaited_.emplace(word, life);
+        word_ = word;
+        broker_ = broker;
         armed_ = true;
         step();
     }
@@ -80,6 +82,22 @@ private:
         futex_wake(answers_, INT_MAX);
     }
 
+    // Until the word, the broker's life, or `call` is over, or the period.
+    void wait(std::uint32_t call) noexcept {
+        const std::uint64_t until_ns = monotonic_ns() + broker_.period_ns();
+        std::array words{word_, waited(calls_, call), waited(calls_, call)};
+        // relaxed: nothing was published with it.
+        const auto life = [&] { return broker_.life->load(std::memory_order_relaxed); };
+        const std::uint32_t lived = broker_.life != nullptr ? life() : 0;
+        if (is_looked_after(lived)) {
+            words[2] = waited(*broker_.life, lived);
+            futex_wait_any(words, until_ns);
+        } else if (!has_ended(lived)) {
+            futex_wait_any(std::span(words).first(2), until_ns);
+        }
+        if (broker_.life != nullptr && has_ended(life())) pass_on_the_end(*broker_.life);
+    }
+
     void run() noexcept {
         std::uint32_t done = 0;  // the last call that was dealt with
         for (;;) {
@@ -93,10 +111,7 @@ private:
             // relaxed: stored before the step that was just seen.
             if (ending_.load(std::memory_order_relaxed)) return;
             if (call % 2 == 1) {  // armed
-                Awaited awaited = *awaited_;
-                awaited.add(waited(calls_, call));
-                futex_wait_any({awaited.words.data(), awaited.count},
-                               monotonic_ns() + awaited.period_ns);
+                wait(call);
                 make_readable();
             }
             answer(call);
@@ -105,7 +120,8 @@ private:
 
     Fd event_;
     std::thread thread_;
-    std::optional<Awaited> awaited_;
+    WaitedWord word_{};
+    BrokerSigns broker_;
     bool armed_ = false;
     std::atomic<bool> ending_{false};
     std::atomic<std::uint32_t> calls_{0};
