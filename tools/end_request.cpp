@@ -58,7 +58,8 @@ Waited wait_for(int fd, short events, std::uint64_t timeout_ns, int other) {
             bounded ? deadline_ns - std::min(now_ns, deadline_ns) : without_end;
         std::array<pollfd, 3> looks{{{fd, events, 0}, {other, 0, 0}, {asked_fd, POLLIN, 0}}};
         const int ready = ::poll(looks.data(), looks.size(), poll_timeout(left_ns));
-        if (ready > 0 && (looks[0].revents != 0 || looks[1].revents != 0)) return Waited::ready;
+        if (ready > 0 && (looks[0].revents != 0 || (looks[1].revents & POLLERR) != 0))
+            return Waited::ready;
         if (ready == 0 && bounded && monotonic_ns() >= deadline_ns) return Waited::timed_out;
     }
     return Waited::stop_asked;

@@ -4,7 +4,7 @@
 // and why, and who reads more slowly than others write.
 //
 // Books carry the moment they were brought up to date, so a rate is of that span and not of the
-// time between two looks: a broker publishes once a second, whenever it is looked at.
+// time between two looks: a broker publishes at each of its looks around, whenever it is looked at.
 #ifndef WEIR_TOOLS_TOP_FRAME_HPP
 #define WEIR_TOOLS_TOP_FRAME_HPP
 

@@ -2,15 +2,16 @@
 //
 // Scenario idle: what a broker and parked clients take of the processors while nothing happens.
 //
-// Four clients sleep in receive(), with a producer each that has sent and been read. After a second
-// of rest the kernel's account of each process (schedstat, nanoseconds on a processor) is read
-// twice, some seconds apart; the figure is milliseconds per ten seconds, the broker and the clients
-// together.
+// Four clients sleep in receive(), with a producer each that has sent and been read. After six
+// seconds of rest the kernel's account of each process (schedstat, nanoseconds on a processor) is
+// read twice, some seconds apart; the figure is milliseconds per ten seconds, the broker and the
+// clients together.
 //
-// Each of the five wakes once a second, and that is most of the figure: a process that only sleeps
-// ten times for a second used 1.0 to 1.8 ms (26 November 2026, four at once, a virtual machine with
-// two idle processors). Sparing a client its membarrier at the end of a slice changed nothing: 1.57
-// to 1.67 ms beside 1.52 to 1.88, three interleaved pairs.
+// What waking costs is what is touched, not what is computed: a process that touched 100 or 1000
+// pages of its memory once a second used 8 to 12 and 47 to 64 ms in ten seconds, one that only
+// sleeps 1 to 2 (27 November 2026, three spans side by side, a virtual machine with two idle
+// processors). So they wake seldom: the broker at rest every four seconds (ticks.hpp), clients
+// every ten (cores.hpp).
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -104,7 +105,7 @@ Probed<Measured> idle(const Scene& scene, const Cell&, std::uint64_t seconds) {
             return fail(ProbeFault::timed_out, "idle: the clients did not come to rest");
         ::usleep(1000);
     }
-    ::sleep(1);
+    ::sleep(6);  // the broker's first ticks find that somebody has come (ticks.hpp)
     const std::uint64_t broker_from = cpu_ns_of(broker->pid());
     const std::uint64_t clients_from = sleepers.cpu_ns();
     const std::uint64_t began_ns = monotonic_ns();

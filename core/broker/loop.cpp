@@ -198,7 +198,7 @@ void Loop::tick_if_due() {
     const std::uint64_t now = clock_.now_ns();
     if (now < ticks_.due_ns()) return;
     const bool at_rest = memory_.tick();
-    ticks_.ticked(now, at_rest && !inputs_.ends_with_last_session);
+    ticks_.ticked(now, at_rest && !sessions_.anyone_greets() && !inputs_.ends_with_last_session);
     sessions_.expire_greetings();
     if (accepting_) return;
     ring_.accept(inputs_.listener, token(Source::listener));

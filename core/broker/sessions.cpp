@@ -379,6 +379,12 @@ void Sessions::finish(Connection& connection, std::optional<Ending> ending) {
     --living_;
 }
 
+bool Sessions::anyone_greets() const noexcept {
+    return std::any_of(connections_.begin(), connections_.end(), [](const auto& connection) {
+        return connection != nullptr && connection->state == ConnectionState::greeting;
+    });
+}
+
 void Sessions::expire_greetings() {
     const std::uint64_t now = clock_.now_ns();
     for (const auto& connection : connections_) {

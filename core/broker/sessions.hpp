@@ -72,6 +72,7 @@ public:
     void died(ConnectionId id);
     // Ends what has stayed without a hello for too long.
     void expire_greetings();
+    bool anyone_greets() const noexcept;
     // Handles every death that can be proven now, oldest session first.
     void handle_deaths();
 
