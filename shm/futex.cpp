@@ -47,8 +47,8 @@ FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t exp
 }
 
 WaitedWord waited(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept {
-    return {expected, reinterpret_cast<std::uint64_t>(&word), word_is_32_bits,
-            0};  // NOLINT: kernel
+    const auto address = reinterpret_cast<std::uint64_t>(&word);  // NOLINT: as the kernel takes it
+    return {expected, address, word_is_32_bits, 0};
 }
 
 FutexResult futex_wait_any(std::span<const WaitedWord> words, std::uint64_t deadline_ns) noexcept {

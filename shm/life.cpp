@@ -21,7 +21,7 @@ Life::Life(LifeWord& word) noexcept : word_(word), place_{}, list_{} {
     constexpr pid_t own_thread = 0;
     if (::syscall(SYS_get_robust_list, own_thread, &before_, &before_bytes_) != 0 ||
         ::syscall(SYS_set_robust_list, &list_, sizeof list_) != 0) {
-        before_ = nullptr;
+        before_bytes_ = 0;
         return;  // the word stays 0
     }
     // Without the bit the kernel would wake nobody. relaxed: nothing is published with it.

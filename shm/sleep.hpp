@@ -154,13 +154,12 @@ inline bool wake_all(std::atomic<std::uint32_t>& word) noexcept {
 // Lets all go that wait on the word, also those whose announcement somebody has wiped away. For
 // who has reason to believe that a wake was missed: a system call in any case.
 inline void wake_whoever_waits(std::atomic<std::uint32_t>& word) noexcept {
-    // relaxed: a first guess for the swap.
-    std::uint32_t seen = word.load(std::memory_order_relaxed);
+    // Two steps that nobody who writes to the word can prolong. Who announces himself between them
+    // is left in the count, too high by him (Z2), and finds the word's upper part changed.
+    // relaxed: a hint; the wake is the next step.
+    word.fetch_and(~sleepers_mask, std::memory_order_relaxed);
     // SYNC(sleeping) release: what was published before is visible to who is woken.
-    while (!word.compare_exchange_weak(seen, (seen & ~sleepers_mask) + (1u << 12),
-                                       std::memory_order_acq_rel,
-                                       std::memory_order_relaxed)) {  // relaxed: the next guess
-    }
+    word.fetch_add(1u << 12, std::memory_order_acq_rel);
     futex_wake(word, INT_MAX);
 }
 

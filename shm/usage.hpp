@@ -59,7 +59,7 @@ struct DiskActivity {
     std::atomic<std::uint32_t> reserved;
     std::atomic<std::uint64_t> bytes_written;
     std::atomic<std::uint64_t> bytes_read;
-    std::atomic<std::uint64_t> written_per_s;  // bytes, since the tick before
+    std::atomic<std::uint64_t> written_per_s;  // bytes, of the last second
     std::atomic<std::uint64_t> read_per_s;
     std::atomic<std::uint64_t> pages_lost;  // could not be read back
 };

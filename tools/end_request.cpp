@@ -60,6 +60,7 @@ Waited wait_for(int fd, short events, std::uint64_t timeout_ns, int other) {
         const int ready = ::poll(looks.data(), looks.size(), poll_timeout(left_ns));
         if (ready > 0 && (looks[0].revents != 0 || (looks[1].revents & POLLERR) != 0))
             return Waited::ready;
+        if (looks[1].revents != 0) other = -1;  // anything else would end each poll at once
         if (ready == 0 && bounded && monotonic_ns() >= deadline_ns) return Waited::timed_out;
     }
     return Waited::stop_asked;

@@ -3,6 +3,8 @@
 // The broker's look around; see watch.hpp.
 #include "core/broker/watch.hpp"
 
+#include <algorithm>
+
 #include "core/broker/cursors.hpp"
 #include "core/broker/redelivery.hpp"
 #include "core/broker/regions.hpp"
@@ -39,10 +41,7 @@ bool Watch::look() {
     for (Lane& lane : tables_->lanes) look_at(lane, seen);
     for (Destination& queue : tables_->destinations) look_at_ranges(queue, seen);
     clear_ready_bytes(seen.read);
-    for (const std::uint32_t slot : seen.overlooked) {
-        wake_whoever_waits(tables_->signals.destination(slot).word);
-        wake_whoever_waits(tables_->signals.head().anyone.word);
-    }
+    wake(seen.overlooked);
     seen.moved += tables_->pages_moved + tables_->sessions_ever + tables_->subscriptions_ever +
                   tables_->closings_ever;
     const bool moved = std::exchange(moved_, seen.moved) != seen.moved;
@@ -68,8 +67,7 @@ void Watch::look_at(Lane& lane, Seen& seen) {
     }
     if (!overlooked) return;
     tables_->mark_ready(lane);
-    if (seen.overlooked.empty() || seen.overlooked.back() != destination.slot)
-        seen.overlooked.push_back(destination.slot);
+    seen.overlooked.push_back(destination.slot);
 }
 
 void Watch::look_at_ranges(Destination& queue, Seen& seen) {
@@ -83,6 +81,16 @@ void Watch::look_at_ranges(Destination& queue, Seen& seen) {
     }
     if (seen.note(queue.standing, left && !queue.consumers.empty(), taken))
         seen.overlooked.push_back(queue.slot);
+}
+
+// Each destination once, whatever number of lanes it has.
+void Watch::wake(Numbers destinations) {
+    if (destinations.empty()) return;
+    std::sort(destinations.begin(), destinations.end());
+    destinations.erase(std::unique(destinations.begin(), destinations.end()), destinations.end());
+    for (const std::uint32_t slot : destinations)
+        wake_whoever_waits(tables_->signals.destination(slot).word);
+    wake_whoever_waits(tables_->signals.head().anyone.word);
 }
 
 void Watch::clear_ready_bytes(const std::vector<Lane*>& read) {

@@ -32,6 +32,7 @@ private:
     struct Seen;
     void look_at(Lane& lane, Seen& seen);
     void look_at_ranges(Destination& queue, Seen& seen);
+    void wake(Numbers destinations);
     void clear_ready_bytes(const std::vector<Lane*>& read);
 
     Tables* tables_;

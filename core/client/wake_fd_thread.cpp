@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting on a word by a thread; see wake_fd.hpp. The thread waits on two words at once
-// (futex_waitv): the one it was armed for, and its own, by which it is called back.
+// Waiting on a word by a thread; see wake_fd.hpp. The thread waits on several words at once
+// (futex_waitv): the one it was armed for, its own, by which it is called back, and the broker's
+// life.
 //
 //   own word   even: at rest; odd: armed. Stepped by `arm` and `disarm` only.
 #include <sys/eventfd.h>
